@@ -1,0 +1,750 @@
+"""The command line: `customer-health`.
+
+Commands import what they need when they run, so that `--help`, `status` and `explain` do not wait
+for dbt and Great Expectations.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import duckdb
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from customer_health import __version__
+from customer_health.errors import (
+    INTERRUPTED,
+    REFUSED,
+    TERMINATED,
+    HealthError,
+    Terminated,
+    UsageError,
+    from_database_error,
+    from_os_error,
+)
+from customer_health.progress import Reporter
+from customer_health.settings import Settings, parse_date, parse_version
+
+if TYPE_CHECKING:
+    from customer_health.publication import Publication
+
+DEMO_END = date(2026, 6, 30)
+HELP = """
+Account health scores that explain themselves, from your own tables.
+
+    customer-health demo              generate demo data and score them
+    customer-health explain ACCOUNT   why an account has its score
+    customer-health status            what readers have, and how old it is
+    customer-health run               the daily run
+
+Exit codes: 0 ok, 1 data or policy refused (the published copy is as it was), 2 wrong usage, 3 another run is in progress, 130 Ctrl-C, 143 terminated.
+"""  # noqa: E501  (one paragraph of the help)
+
+
+@dataclass
+class State:
+    """What the global options say, and where a command prints."""
+
+    project_dir: Path | None = None
+    home: Path | None = None
+    target: str | None = None
+    debug: bool = False
+    wants_json: bool = False
+    out: Console = field(default_factory=Console)
+    err: Console = field(default_factory=lambda: Console(stderr=True))
+
+    def settings(self, home: Path | None = None) -> Settings:
+        """The settings, found when a command needs them."""
+        return Settings.resolve(self.project_dir, home or self.home, self.target, debug=self.debug)
+
+    def reporter(self) -> Reporter:
+        """Tells steps on standard error."""
+        return Reporter(self.err)
+
+    def print_json(self, content: dict[str, Any]) -> None:
+        """One JSON document on standard output, nothing else."""
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+class HealthGroup(TyperGroup):
+    """Turns what goes wrong into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except Terminated as stop:
+            typer.echo("terminated; the published copy is whole", err=True)
+            raise typer.Exit(TERMINATED) from stop
+        except KeyboardInterrupt as stop:
+            typer.echo("interrupted; the published copy is whole", err=True)
+            raise typer.Exit(INTERRUPTED) from stop
+        except HealthError as error:
+            raise _refused(ctx, error, error) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise _refused(ctx, from_os_error(error), error) from error
+        except duckdb.Error as error:
+            raise _refused(ctx, from_database_error(error), error) from error
+        except Exception as error:
+            if isinstance(error, _FOR_TYPER):
+                raise
+            unexpected = HealthError(
+                f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]} "
+                "(customer-health --debug … shows where)"
+            )
+            raise _refused(ctx, unexpected, error) from error
+
+
+# Wrong options and arguments (`ClickException`, which typer does not export) and exits: typer
+# prints and handles them itself.
+_FOR_TYPER: tuple[type, ...] = (
+    typer.Exit,
+    typer.Abort,
+    *(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException"),
+)
+
+
+def _refused(ctx: Any, error: HealthError, cause: BaseException) -> typer.Exit:
+    """Print one line (and further problems, one line each); what to exit with."""
+    state = ctx.find_object(State) or State()
+    if state.debug:
+        traceback.print_exception(cause)
+    if state.wants_json:
+        state.print_json(
+            {"result": "refused", "error": error.message, "exit_code": error.exit_code}
+            | error.details
+        )
+    state.err.print(f"[red]error:[/red] {escape(error.message)}", highlight=False, soft_wrap=True)
+    for line in error.lines:
+        state.err.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+    return typer.Exit(error.exit_code)
+
+
+app = typer.Typer(
+    cls=HealthGroup,
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+policy_app = typer.Typer(
+    help="Versions of the policy (the seeds).", no_args_is_help=True, rich_markup_mode="markdown"
+)
+app.add_typer(policy_app, name="policy")
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document instead of text.")
+]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="DATE",
+        help="Date to score, YYYY-MM-DD: what happened before it counts. Default: today in UTC; "
+        "with demo data their last date.",
+    ),
+]
+
+
+def _show_version(value: bool) -> None:
+    """`--version`."""
+    if value:
+        typer.echo(f"customer-health {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def global_options(
+    ctx: typer.Context,
+    project_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="CUSTOMER_HEALTH_PROJECT_DIR",
+            help="Folder of the dbt project. Default: this folder or one above it.",
+        ),
+    ] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the databases. Default: CUSTOMER_HEALTH_HOME, else `warehouse` in "
+            "the dbt project.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(envvar="CUSTOMER_HEALTH_TARGET", help="dbt target. Default: the profile's."),
+    ] = None,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", envvar="CUSTOMER_HEALTH_DEBUG", help="Show tracebacks of errors."),
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options that every command has; write them before the command."""
+    ctx.obj = State(project_dir=project_dir, home=home, target=target, debug=debug)
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    accounts: Annotated[int, typer.Option(min=40, help="Number of accounts.")] = 500,
+    days: Annotated[int, typer.Option(min=90, help="Days of history, ending on 2026-06-30.")] = 540,
+    events: Annotated[int, typer.Option(min=1_000, help="Number of product events.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same data.")] = 20260630,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder for the demo. Default: as --home before `demo`.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Generate demo data, score them and publish: a whole company in a minute.
+
+    The data are those of an invented software company whose customers' behaviour changes before
+    they churn, expand or renew. The folder is marked as a demo; one with other data is refused.
+
+    Examples:
+
+        customer-health demo
+
+        customer-health demo --accounts 200 --events 100000 --home /tmp/demo
+    """
+    from customer_health import pipeline
+
+    state = _state(ctx, json_output)
+    settings = state.settings(home)
+    reporter = state.reporter()
+    parameters = {"accounts": accounts, "days": days, "events": events, "seed": seed}
+
+    def generate() -> Any:
+        from customer_health import demo as generator
+
+        with reporter.step("demo data"):
+            summary = generator.generate(
+                settings.raw_dir,
+                accounts=accounts,
+                days=days,
+                events=events,
+                seed=seed,
+                end_date=DEMO_END,
+                progress=lambda stage, share: reporter.update_share(share, stage),
+            )
+            generator.create_landing(settings.home)
+            reporter.detail(f"{summary.row_count:,} rows of {summary.accounts:,} accounts")
+        return summary
+
+    with pipeline.locked_run(settings, "demo", reporter) as run:
+        pipeline.make_demo(settings, parameters, DEMO_END, reporter, generate)
+        publication = pipeline.run_all(settings, pipeline.RunOptions(), run, reporter)
+    if state.wants_json:
+        state.print_json({"result": "ok", **run.to_dict()})
+        return
+    _tell_publication(state, settings, publication)
+    _tell_where_to_look(state, settings)
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    as_of: AsOfOption = None,
+    backfill: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="FROM TO",
+            help="Rebuild the dates from FROM to TO too (YYYY-MM-DD, both included); also lets "
+            "--as-of lie before the last publication.",
+        ),
+    ] = None,
+    full_rebuild: Annotated[
+        bool,
+        typer.Option("--full-rebuild", help="Rebuild the whole history instead of the last days."),
+    ] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Score, check and publish: the daily run.
+
+    Policy check, landing gate, dbt build, candidate gate, snapshot, publication. The first step
+    that refuses ends the run, and readers keep what they have.
+
+    Examples:
+
+        customer-health run
+
+        customer-health run --as-of 2026-06-30
+
+        customer-health run --backfill 2026-03-01 2026-03-31
+
+        customer-health run --json > result.json     for schedulers
+    """
+    from customer_health import pipeline
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    reporter = state.reporter()
+    options = pipeline.RunOptions(as_of, backfill, full_rebuild)
+    with pipeline.locked_run(settings, "run", reporter) as this_run:
+        publication = pipeline.run_all(settings, options, this_run, reporter)
+    if state.wants_json:
+        state.print_json({"result": "ok", **this_run.to_dict()})
+    else:
+        _tell_publication(state, settings, publication)
+
+
+class What(StrEnum):
+    """What `check` can look at."""
+
+    LANDING = "landing"
+    CANDIDATE = "candidate"
+    POLICY = "policy"
+
+
+@app.command()
+def check(
+    ctx: typer.Context,
+    what: Annotated[
+        What,
+        typer.Argument(
+            help="landing: the raw tables. candidate: the marts before they are published. "
+            "policy: the seeds."
+        ),
+    ],
+    as_of: AsOfOption = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="List the rules that hold too, one by one.")
+    ] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Run one check by itself; nothing is built or published.
+
+    Exits 1 when something is wrong, and also when it could not be checked (it says which).
+
+    Examples:
+
+        customer-health check policy
+
+        customer-health check landing --as-of 2026-06-30
+
+        customer-health check candidate --all
+    """
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    if what is What.POLICY:
+        _check_policy(state, settings, as_of)
+    else:
+        _check_gate(state, settings, what, as_of, show_all)
+
+
+def _check_policy(state: State, settings: Settings, as_of: str | None) -> None:
+    """`check policy`."""
+    from customer_health import pipeline, policy
+
+    options = pipeline.RunOptions(as_of)
+    day, _ = pipeline.resolve_dates(settings, options, Reporter(state.err, quiet=True))
+    hashes = pipeline.check_policy(settings, day)
+    remarks = policy.lint_policy(policy.find_seed_files(settings.project_dir), today=day)
+    if state.wants_json:
+        state.print_json(
+            {"result": "ok", "versions": hashes, "remarks": [str(one) for one in remarks]}
+        )
+        return
+    for remark in remarks:
+        state.out.print(f"[yellow]note:[/yellow] {escape(str(remark))}", soft_wrap=True)
+    versions = ", ".join(f"{version} ({hashed[:12]})" for version, hashed in hashes.items())
+    state.out.print(f"[green]policy is sound[/green]: {escape(versions)}", highlight=False)
+
+
+def _check_gate(
+    state: State, settings: Settings, what: What, as_of: str | None, show_all: bool
+) -> None:
+    """`check landing` and `check candidate`."""
+    from customer_health import gates, pipeline, publication
+
+    reporter = state.reporter()
+    is_landing = what is What.LANDING
+    if is_landing:
+        day, _ = pipeline.resolve_dates(settings, pipeline.RunOptions(as_of), reporter)
+    elif as_of is not None:
+        day = parse_date(as_of, "--as-of")
+    else:
+        day = publication.read_candidate(settings).as_of_date
+    last = publication.last_publication(settings)
+    with reporter.step(f"{what} gate"):
+        report = pipeline.judge(settings, "landing" if is_landing else "candidate", day, last)
+    if state.wants_json:
+        state.print_json(report.to_dict())
+    else:
+        gates.render(report, state.out, all_checks=show_all)
+    if report.status != "passed":
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def publish(ctx: typer.Context, json_output: JsonOption = False) -> None:
+    """Publish the candidate as it stands: candidate gate, snapshot, publication.
+
+    For when a run was refused by the candidate gate and the reason is mended, or the published
+    copy was damaged. A candidate whose build did not end well is refused; after a `dbt build` by
+    hand (a full one, all tests passed) it can be published.
+
+    Example:
+
+        customer-health publish
+    """
+    from customer_health import pipeline
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    reporter = state.reporter()
+    with pipeline.locked_run(settings, "publish", reporter) as this_run:
+        publication = pipeline.publish_by_hand(settings, this_run, reporter)
+    if state.wants_json:
+        state.print_json({"result": "ok", **this_run.to_dict()})
+    else:
+        _tell_publication(state, settings, publication)
+
+
+@app.command()
+def explain(
+    ctx: typer.Context,
+    account: Annotated[str, typer.Argument(help="Id of an account, or its name if it is unique.")],
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="DATE", help="Date of the score. Default: its newest."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Why an account has its score: points that add up, what changed, what is missing.
+
+    Reads the published copy only, so it can be used at any time, also during a run.
+
+    Examples:
+
+        customer-health explain A00042
+
+        customer-health explain "Harbour Foods" --as-of 2026-06-01
+
+        customer-health explain A00042 --json
+    """
+    from customer_health import explain as explaining
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    day = None if as_of is None else parse_date(as_of, "--as-of")
+    explanation = explaining.explain(settings.published, account, day)
+    if state.wants_json:
+        state.print_json(explanation.to_dict())
+    else:
+        explaining.render(explanation, state.out)
+
+
+@app.command()
+def status(ctx: typer.Context, json_output: JsonOption = False) -> None:
+    """What readers have: publication, age, policy, checks, accounts by band; is a run going on?
+
+    Exits 1 when the published copy is damaged or missing though something was published.
+
+    Examples:
+
+        customer-health status
+
+        customer-health status --json
+    """
+    from customer_health import status as looking
+
+    state = _state(ctx, json_output)
+    found = looking.read_status(state.settings())
+    if state.wants_json:
+        state.print_json(found.to_dict())
+    else:
+        looking.render(found, state.out)
+    for problem in found.problems:
+        state.err.print(f"[red]error:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+    if found.problems:
+        raise typer.Exit(REFUSED)
+
+
+VersionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--version",
+        metavar="VERSION",
+        help="Scoring version to write. Default: the only one, or the newest challenger. A "
+        "published version is never changed.",
+    ),
+]
+FromOption = Annotated[
+    str, typer.Option("--from", metavar="DATE", help="First date of the window, YYYY-MM-DD.")
+]
+ToOption = Annotated[
+    str, typer.Option("--to", metavar="DATE", help="End of the window, itself outside.")
+]
+
+
+@app.command()
+def anchors(
+    ctx: typer.Context,
+    window_from: FromOption,
+    window_to: ToOption,
+    version: VersionOption = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only this metric; may be given several times.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a window of less than six months.")
+    ] = False,
+) -> None:
+    """Take default anchors from the data of a reference window, once, as seed rows for review.
+
+    Example:
+
+        customer-health policy new-version v1 v2
+
+        customer-health anchors --from 2025-07-01 --to 2026-01-01 --version v2
+    """
+    from customer_health import anchors as anchoring
+    from customer_health import pipeline
+
+    state = _state(ctx, False)
+    settings = state.settings()
+    window = _window(window_from, window_to)
+    reporter = state.reporter()
+    with pipeline.locked_run(settings, "anchors", reporter):
+        chosen, seed_files = pipeline.version_to_write(settings, version)
+        with reporter.step("anchors"):
+            report = anchoring.write_anchors(
+                settings.candidate,
+                pipeline.own_seed(settings, seed_files, "metric_anchors"),
+                scoring_version=chosen,
+                window_from=window[0],
+                window_to=window[1],
+                metrics=metric or None,
+                step_metrics=pipeline.step_metrics(seed_files, chosen),
+                force=force,
+            )
+    table = Table(header_style="bold", pad_edge=False)
+    for heading in ("Metric", "Values", "Anchors (value → score)", "At 0", "At 10", "Remarks"):
+        table.add_column(heading, overflow="fold")
+    for found in report.metrics:
+        table.add_row(
+            escape(found.metric_key),
+            f"{found.value_count:,}",
+            ", ".join(f"{value} → {score}" for value, score in found.points),
+            "–" if found.share_at_0 is None else f"{found.share_at_0:.0%}",
+            "–" if found.share_at_10 is None else f"{found.share_at_10:.0%}",
+            escape("; ".join((*found.notes, *found.warnings))),
+            style="" if found.is_written else "dim",
+        )
+    state.out.print(table)
+    written = sum(found.is_written for found in report.metrics)
+    state.out.print(
+        f"Wrote anchors of {written} metrics of version {escape(report.scoring_version)} from "
+        f"{report.date_count} Sundays, {report.first_date} to {report.last_date}. Review the "
+        "change of seeds/metric_anchors.csv before you commit it.",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@app.command("base-rates")
+def base_rates(
+    ctx: typer.Context,
+    window_from: FromOption,
+    window_to: ToOption,
+    version: VersionOption = None,
+    horizon_days: Annotated[
+        int, typer.Option(min=1, max=730, help="Days within which a churn counts.")
+    ] = 90,
+) -> None:
+    """Take churn base rates by segment and tenure from the past, as seed rows for review.
+
+    Example:
+
+        customer-health base-rates --from 2025-01-01 --to 2026-01-01 --version v2
+    """
+    from customer_health import anchors as anchoring
+    from customer_health import pipeline
+
+    state = _state(ctx, False)
+    settings = state.settings()
+    window = _window(window_from, window_to)
+    reporter = state.reporter()
+    with pipeline.locked_run(settings, "base-rates", reporter):
+        chosen, seed_files = pipeline.version_to_write(settings, version)
+        with reporter.step("base rates"):
+            report = anchoring.write_base_rates(
+                settings.candidate,
+                pipeline.own_seed(settings, seed_files, "churn_base_rates"),
+                scoring_version=chosen,
+                window_from=window[0],
+                window_to=window[1],
+                horizon_days=horizon_days,
+                grace_days=int(settings.project_vars.get("renewal_grace_days", 14)),
+            )
+    table = Table(header_style="bold", pad_edge=False)
+    table.add_column("Segment")
+    for heading in ("Tenure from", "Account-months", "Churned", "Rate"):
+        table.add_column(heading, justify="right")
+    for rate in report.rates:
+        table.add_row(
+            escape(rate.segment),
+            f"{rate.tenure_days_from} days",
+            f"{rate.account_count:,}",
+            f"{rate.churner_count:,}",
+            f"{rate.churn_rate:.2%}",
+        )
+    state.out.print(table)
+    for warning in report.warnings:
+        state.err.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
+    state.out.print(
+        f"Wrote {len(report.rates)} rows of version {escape(report.scoring_version)}. Review the "
+        "change of seeds/churn_base_rates.csv before you commit it.",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@policy_app.command("new-version")
+def new_version(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="FROM", help="Version to copy.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="Name of the new version.")],
+    valid_from: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Date from which it would count. Default: tomorrow."),
+    ] = None,
+    author: Annotated[
+        str | None, typer.Option(help="Who makes it. Default: the name in git.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Why, in a few words. Default: that it is a copy.")
+    ] = None,
+) -> None:
+    """Copy a version of the policy in every seed, as a challenger.
+
+    Change the rows of the new version, then `customer-health check policy`. A challenger is
+    scored beside the champion; to promote it, change its status in seeds/scoring_versions.csv.
+
+    Example:
+
+        customer-health policy new-version v1 v2 --reason "support counts more"
+    """
+    from customer_health import pipeline
+
+    state = _state(ctx, False)
+    settings = state.settings()
+    written = pipeline.copy_version(
+        settings,
+        parse_version(source, "FROM"),
+        parse_version(target, "TO"),
+        valid_from=None if valid_from is None else parse_date(valid_from, "--valid-from"),
+        author=author,
+        reason=reason,
+    )
+    state.out.print(
+        f"Copied {escape(source)} to {escape(target)}, a challenger, in {len(written)} seeds. "
+        "Change its rows, then: customer-health check policy",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+# -- shared ------------------------------------------------------------------------------------
+def _state(ctx: typer.Context, wants_json: bool) -> State:
+    """The state that the global options made."""
+    state = ctx.find_object(State)
+    if state is None:
+        state = State()
+    state.wants_json = wants_json
+    return state
+
+
+def _window(first: str, last: str) -> tuple[date, date]:
+    """A window of dates, checked.
+
+    Raises:
+        UsageError: for what is no date, or a window that runs backwards.
+    """
+    window = parse_date(first, "--from"), parse_date(last, "--to")
+    if window[0] >= window[1]:
+        raise UsageError(f"--from {window[0]} is not before --to {window[1]}")
+    return window
+
+
+def _tell_publication(state: State, settings: Settings, publication: Publication) -> None:
+    """One paragraph about what readers have now."""
+    state.out.print(
+        f"[bold green]Published[/bold green] {publication.publication_id}: scores of "
+        f"{publication.as_of_date} for {publication.scored_account_count:,} of "
+        f"{publication.account_count:,} accounts, {publication.checks_passed} of "
+        f"{publication.checks_run} checks passed. Readers open {escape(str(settings.published))}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _tell_where_to_look(state: State, settings: Settings) -> None:
+    """What to try after the demo."""
+    from customer_health.publication import open_published
+
+    with open_published(settings.published) as connection:
+        rows = connection.execute(
+            """
+            select account_id
+            from customer_health.bi_health__account_360
+            where health_score is not null and not is_frozen
+            order by arr_amount * (100 - health_score) desc nulls last, account_id
+            limit 1
+            """
+        ).fetchall()
+    account = rows[0][0] if rows else "ACCOUNT"
+    state.out.print(
+        "\nLook around:\n"
+        "  customer-health status              accounts by band\n"
+        f"  customer-health explain {escape(str(account)):<12}why this large account scores low\n"
+        "  customer-health check candidate     what the scores are checked for\n"
+        "  customer-health --help              everything else",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    """While the command runs, SIGTERM unwinds it, so that its lock is removed."""
+
+    def stop(signum: int, frame: Any) -> None:
+        # A second one while the first unwinds would leave things half undone.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> None:
+    """Entry point of `customer-health`."""
+    with _sigterm_as_exception():
+        app(prog_name="customer-health", args=sys.argv[1:])

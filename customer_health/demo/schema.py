@@ -1,0 +1,203 @@
+"""The raw tables of the input contract: columns, order and types, plus `loaded_at`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TEXT = pa.string()
+INSTANT = pa.timestamp("us")  # naive, UTC
+DATE = pa.date32()
+DOUBLE = pa.float64()
+COUNT = pa.int64()
+FLAG = pa.bool_()
+
+_COLUMNS: dict[str, dict[str, pa.DataType]] = {
+    "crm_accounts": {
+        "account_id": TEXT,
+        "account_name": TEXT,
+        "parent_account_id": TEXT,
+        "domain": TEXT,
+        "segment": TEXT,
+        "industry": TEXT,
+        "region": TEXT,
+        "plan": TEXT,
+        "seats_licensed": COUNT,
+        "csm_id": TEXT,
+        "created_at": INSTANT,
+        "trial_ends_at": INSTANT,
+        "churned_at": INSTANT,
+        "churn_reason": TEXT,
+        "merged_into_account_id": TEXT,
+        "is_deleted": FLAG,
+        "review_cadence_days": COUNT,
+        "updated_at": INSTANT,
+    },
+    "crm_contacts": {
+        "contact_id": TEXT,
+        "account_id": TEXT,
+        "user_id": TEXT,
+        "role": TEXT,
+        "is_active": FLAG,
+        "left_at": INSTANT,
+        "created_at": INSTANT,
+        "updated_at": INSTANT,
+    },
+    "crm_opportunities": {
+        "opportunity_id": TEXT,
+        "account_id": TEXT,
+        "opportunity_type": TEXT,
+        "stage": TEXT,
+        "amount": DOUBLE,
+        "currency_code": TEXT,
+        "created_at": INSTANT,
+        "closed_at": INSTANT,
+    },
+    "crm_touchpoints": {
+        "touchpoint_id": TEXT,
+        "account_id": TEXT,
+        "contact_id": TEXT,
+        "channel": TEXT,
+        "direction": TEXT,
+        "occurred_at": INSTANT,
+        "next_planned_at": INSTANT,
+    },
+    "crm_csm_sentiments": {
+        "sentiment_id": TEXT,
+        "account_id": TEXT,
+        "sentiment": COUNT,
+        "note_present": FLAG,
+        "author_id": TEXT,
+        "recorded_at": INSTANT,
+    },
+    "crm_health_overrides": {
+        "override_id": TEXT,
+        "account_id": TEXT,
+        "band_key": TEXT,
+        "reason": TEXT,
+        "author_id": TEXT,
+        "created_at": INSTANT,
+        "expires_at": INSTANT,
+    },
+    "product_users": {
+        "user_id": TEXT,
+        "account_id": TEXT,
+        "role": TEXT,
+        "created_at": INSTANT,
+        "deactivated_at": INSTANT,
+    },
+    "product_events": {
+        "event_id": TEXT,
+        "account_id": TEXT,
+        "user_id": TEXT,
+        "event_name": TEXT,
+        "occurred_at": INSTANT,
+        "duration_seconds": DOUBLE,
+    },
+    "product_usage_daily": {
+        "account_id": TEXT,
+        "usage_date": DATE,
+        "event_name": TEXT,
+        "event_count": COUNT,
+        "active_users": COUNT,
+        "duration_seconds": DOUBLE,
+    },
+    "product_features": {
+        "event_name": TEXT,
+        "feature_key": TEXT,
+        "plan": TEXT,
+        "is_key_success_event": FLAG,
+        "is_integration": FLAG,
+    },
+    "support_tickets": {
+        "ticket_id": TEXT,
+        "account_id": TEXT,
+        "contact_id": TEXT,
+        "opened_at": INSTANT,
+        "first_response_at": INSTANT,
+        "solved_at": INSTANT,
+        "status": TEXT,
+        "priority": TEXT,
+        "complexity": COUNT,
+        "ticket_type": TEXT,
+        "reopen_count": COUNT,
+        "is_escalated": FLAG,
+        "csat_score": DOUBLE,
+        "csat_scale_max": DOUBLE,
+        "updated_at": INSTANT,
+    },
+    "survey_responses": {
+        "response_id": TEXT,
+        "account_id": TEXT,
+        "contact_id": TEXT,
+        "survey_type": TEXT,
+        "score": DOUBLE,
+        "scale_min": DOUBLE,
+        "scale_max": DOUBLE,
+        "responded_at": INSTANT,
+    },
+    "billing_subscriptions": {
+        "subscription_id": TEXT,
+        "account_id": TEXT,
+        "plan": TEXT,
+        "seats": COUNT,
+        "mrr_amount": DOUBLE,
+        "currency_code": TEXT,
+        "started_at": INSTANT,
+        "ended_at": INSTANT,
+        "renews_at": INSTANT,
+        "cancel_requested_at": INSTANT,
+        "status": TEXT,
+        "billing_period_months": COUNT,
+        "updated_at": INSTANT,
+    },
+    "billing_invoices": {
+        "invoice_id": TEXT,
+        "account_id": TEXT,
+        "subscription_id": TEXT,
+        "invoice_type": TEXT,
+        "amount": DOUBLE,
+        "currency_code": TEXT,
+        "issued_at": INSTANT,
+        "due_at": INSTANT,
+        "paid_at": INSTANT,
+        "status": TEXT,
+    },
+    "billing_exchange_rates": {
+        "currency_code": TEXT,
+        "rate_date": DATE,
+        "rate_to_reporting_currency": DOUBLE,
+    },
+    "onboarding_milestones": {
+        "milestone_id": TEXT,
+        "account_id": TEXT,
+        "milestone_key": TEXT,
+        "weight": DOUBLE,
+        "due_at": INSTANT,
+        "completed_at": INSTANT,
+    },
+    "marketing_engagements": {
+        "engagement_id": TEXT,
+        "account_id": TEXT,
+        "contact_id": TEXT,
+        "channel": TEXT,
+        "engagement_type": TEXT,
+        "occurred_at": INSTANT,
+    },
+    "success_goals": {
+        "goal_id": TEXT,
+        "account_id": TEXT,
+        "goal_name": TEXT,
+        "baseline_value": DOUBLE,
+        "target_value": DOUBLE,
+        "current_value": DOUBLE,
+        "due_at": INSTANT,
+        "achieved_at": INSTANT,
+        "updated_at": INSTANT,
+    },
+}
+
+TABLES: dict[str, pa.Schema] = {
+    name: pa.schema([*columns.items(), ("loaded_at", INSTANT)])
+    for name, columns in _COLUMNS.items()
+}
+"""Raw table name -> Arrow schema, in the order of the input contract, `loaded_at` last."""

@@ -1,0 +1,795 @@
+"""The order of a run: policy, landing gate, dbt build, candidate gate, snapshot, publication.
+
+Each step refuses with a `HealthError` and nothing after it happens, so the readers' copy changes
+only in the last step. What is known about the candidate (is its build complete, how many checks
+passed, which policy it was built with) is kept in `candidate.json`, so that `publish` can be run
+by hand later, and a candidate that a dead run left half built cannot be published.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from customer_health import dbt, publication
+from customer_health.errors import (
+    HealthError,
+    UsageError,
+    from_database_error,
+    from_os_error,
+)
+from customer_health.lock import run_lock
+from customer_health.progress import Reporter
+from customer_health.publication import Publication
+from customer_health.settings import Settings, parse_date, today
+
+if TYPE_CHECKING:
+    from customer_health.gates import GateName, GateReport
+
+KEEP_RUNS = 30
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What was asked for on the command line.
+
+    Dates are text as typed; `resolve_dates` turns them into dates.
+    """
+
+    as_of: str | None = None
+    backfill: tuple[str, str] | None = None
+    full_rebuild: bool = False
+
+
+@dataclass
+class Run:
+    """One run and what came of it, for `--json` and runs/<run_id>/result.json."""
+
+    run_id: str
+    command: str
+    run_dir: Path
+    started_at: datetime
+    as_of: date | None = None
+    is_backfill: bool = False
+    checks_run: int = 0
+    checks_passed: int = 0
+    publication: Publication | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def count_checks(self, run: int, passed: int) -> None:
+        """Add checks of one step."""
+        self.checks_run += run
+        self.checks_passed += passed
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {
+            "run_id": self.run_id,
+            "command": self.command,
+            "started_at": self.started_at.isoformat(timespec="seconds"),
+            "as_of_date": self.as_of.isoformat() if self.as_of else None,
+            "is_backfill": self.is_backfill,
+            "checks_run": self.checks_run,
+            "checks_passed": self.checks_passed,
+            **self.facts,
+            "publication": self.publication.to_dict() if self.publication else None,
+        }
+
+
+# -- whole runs --------------------------------------------------------------------------------
+@contextmanager
+def locked_run(settings: Settings, command: str, reporter: Reporter) -> Iterator[Run]:
+    """Hold the lock for a command that writes, and leave a result whatever happens.
+
+    Raises:
+        HealthError: BusyError when another run holds the lock; else what the command raises,
+            with databases' and the system's errors turned into one line.
+    """
+    run = _new_run(settings, command)
+    try:
+        settings.prepare()
+        with run_lock(settings.lock, run_id=run.run_id, command=command, warn=reporter.warn):
+            run.run_dir.mkdir()
+            _forget_old_runs(settings)
+            with _result_of(run, reporter):
+                yield run
+    except OSError as error:
+        raise from_os_error(error) from error
+    except duckdb.Error as error:
+        raise from_database_error(error) from error
+
+
+def run_all(settings: Settings, options: RunOptions, run: Run, reporter: Reporter) -> Publication:
+    """The whole way, under the lock that the caller holds.
+
+    Raises:
+        HealthError: the first refusal; the readers' copy is as it was.
+    """
+    as_of, backfill = resolve_dates(settings, options, reporter)
+    run.as_of, run.is_backfill = as_of, backfill is not None
+    with reporter.step("policy"):
+        policy_hashes = check_policy(settings, as_of)
+    take_back_history(settings, reporter)
+    last = publication.last_publication(settings)
+    refuse_older(as_of, last, is_backfill=run.is_backfill)
+
+    with reporter.step("landing gate"):
+        row_counts = run_gate(settings, "landing", as_of, run, last, reporter)
+
+    _note_candidate(settings, run, "building", policy_hashes, row_counts)
+    outcome: dbt.Outcome | None = None
+    try:
+        with reporter.step("dbt build"):
+            outcome = build(settings, as_of, backfill, options.full_rebuild, run, reporter)
+    finally:
+        state = "failed" if outcome is None else "built"
+        _note_candidate(settings, run, state, policy_hashes, row_counts)
+    _mention_warnings(outcome, reporter)
+    return publish_candidate(settings, run, policy_hashes, row_counts, last, reporter)
+
+
+def publish_by_hand(settings: Settings, run: Run, reporter: Reporter) -> Publication:
+    """Candidate gate, snapshot and publication of the candidate as it stands.
+
+    Raises:
+        HealthError: when the candidate was not built completely, or a later step refuses.
+    """
+    take_back_history(settings, reporter)
+    last = publication.last_publication(settings)
+    facts = publication.read_candidate(settings)
+    state = _candidate_state(settings)
+    by_hand = _built_by_hand(settings, state)
+    if by_hand is not None:
+        with reporter.step("policy"):
+            policy_hashes = check_policy(settings, facts.as_of_date)
+        run.count_checks(by_hand.tests_run, by_hand.tests_passed)
+        row_counts = dict(last.row_counts) if last is not None else {}
+    else:
+        _require_built(state)
+        policy_hashes, row_counts = state["policy_hashes"], state["row_counts"]
+        run.is_backfill = bool(state["is_backfill"])
+        run.count_checks(state["checks_run"], state["checks_passed"])
+    run.as_of = facts.as_of_date
+    refuse_older(facts.as_of_date, last, is_backfill=run.is_backfill)
+    return publish_candidate(settings, run, policy_hashes, row_counts, last, reporter)
+
+
+# -- steps -------------------------------------------------------------------------------------
+def resolve_dates(
+    settings: Settings, options: RunOptions, reporter: Reporter
+) -> tuple[date, tuple[date, date] | None]:
+    """The as_of date and the dates to rebuild, checked.
+
+    Without --as-of it is today in UTC, or in a folder with demo data the last date of those.
+
+    Raises:
+        UsageError: for a date that is none, lies ahead, or a backfill that runs backwards.
+    """
+    demo = settings.demo_as_of()
+    latest = max(today(), demo or today())
+    if options.as_of is not None:
+        as_of = parse_date(options.as_of, "--as-of")
+        if as_of > latest:
+            raise UsageError(
+                f"--as-of: {as_of} lies ahead; scores use what happened before a date, so the "
+                f"latest possible one is {latest}"
+            )
+    elif demo is not None:
+        as_of = demo
+        reporter.note(f"as_of {as_of}: the last date of the demo data in {settings.home}")
+    else:
+        as_of = today()
+        reporter.note(f"as_of {as_of}: today in UTC")
+    if options.backfill is None:
+        return as_of, None
+    first = parse_date(options.backfill[0], "--backfill FROM")
+    last = parse_date(options.backfill[1], "--backfill TO")
+    if first > last:
+        raise UsageError(f"--backfill: {first} is after {last}; name the earlier date first")
+    if last > as_of:
+        raise UsageError(f"--backfill: {last} is after the as_of date {as_of}")
+    history_from = settings.history_from()
+    if history_from is not None and last < history_from:
+        raise UsageError(
+            f"--backfill: history begins on {history_from} (variable customer_health__history_from)"
+        )
+    return as_of, (first, last)
+
+
+def check_policy(settings: Settings, as_of: date) -> dict[str, str]:
+    """Check every policy seed, and that no published version was changed.
+
+    Args:
+        settings: the project with the seeds.
+        as_of: date on which a champion must be in force.
+
+    Returns:
+        The hash of each scoring version.
+
+    Raises:
+        HealthError: with one line per problem: file, row, column and the fix.
+    """
+    from customer_health import policy
+
+    seed_files = policy.find_seed_files(settings.project_dir)
+    projects = dict.fromkeys((policy.PACKAGE_DIR, settings.project_dir))
+    problems = policy.check_policy(
+        seed_files, known_metrics=policy.find_known_metrics(*projects), today=as_of
+    )
+    if problems:
+        words = [str(problem) for problem in problems]
+        more = f" (and {len(words) - 1} more)" if len(words) > 1 else ""
+        raise HealthError(
+            f"policy refused: {words[0]}{more}",
+            details={"problems": words},
+            lines=words if len(words) > 1 else [],
+        )
+    hashes = policy.policy_hashes(seed_files)
+    _refuse_changed_versions(settings, hashes)
+    return hashes
+
+
+def _refuse_changed_versions(settings: Settings, hashes: dict[str, str]) -> None:
+    """A version that was published is immutable: its rows say for ever how a score came about."""
+    from customer_health import policy
+
+    last = publication.last_publication(settings)
+    if last is None:
+        return
+    changed = policy.changed_versions(hashes, last.policy_hashes)
+    if changed:
+        version = changed[0]
+        what = "with other seed rows" if version in hashes else "and its seed rows are gone"
+        raise HealthError(
+            f"policy refused: version {version} was published on {last.published_at:%Y-%m-%d} "
+            f"{what}; put them back, and make the change in a new version: "
+            f"customer-health policy new-version {version} NAME",
+            details={"changed_versions": changed},
+        )
+
+
+def refuse_older(as_of: date, last: Publication | None, *, is_backfill: bool) -> None:
+    """Readers expect time to go forward: an older date is published on purpose only.
+
+    Raises:
+        HealthError: naming both dates and the option.
+    """
+    if last is not None and as_of < last.as_of_date and not is_backfill:
+        raise HealthError(
+            f"as_of {as_of} is older than the published {last.as_of_date}: to rebuild older "
+            "dates and publish them, say so with --backfill FROM TO"
+        )
+
+
+def take_back_history(settings: Settings, reporter: Reporter) -> None:
+    """Void what a dead run left in the candidate, and tell it."""
+    for line in publication.restore_history(settings):
+        reporter.note(line)
+    for line in publication.repair_manifest(settings):
+        reporter.note(line)
+
+
+def run_gate(
+    settings: Settings,
+    name: GateName,
+    as_of: date,
+    run: Run,
+    last: Publication | None,
+    reporter: Reporter,
+) -> dict[str, int]:
+    """Run one quality gate and count its checks.
+
+    Returns:
+        Its row counts, with which the gate of the next run compares.
+
+    Raises:
+        HealthError: when it failed, or could not be checked; `details` holds the report.
+    """
+    report = judge(settings, name, as_of, last)
+    content = report.to_dict()
+    publication.write_json(run.run_dir / f"{name}_gate.json", content)
+    run.count_checks(content["checks_run"], content["checks_passed"])
+    refuse_unless_passed(report)
+    reporter.detail(f"{content['checks_passed']} of {content['checks_run']} checks")
+    if report.warnings:
+        reporter.warn(
+            f"{name} gate: {len(report.warnings)} checks warn, first {report.warnings[0].rule} "
+            f"of {report.warnings[0].table}: {report.warnings[0].observed}"
+        )
+    return report.row_counts
+
+
+def judge(settings: Settings, name: GateName, as_of: date, last: Publication | None) -> GateReport:
+    """The report of one gate, whatever it says.
+
+    Raises:
+        HealthError: when its database does not exist, or its own files are broken.
+    """
+    from customer_health import gates
+
+    database = settings.landing if name == "landing" else settings.candidate
+    if not database.exists():
+        raise HealthError(missing_database(settings, name))
+    raw_schema = settings.project_vars.get("raw_schema")
+    return gates.run_gate(
+        name,
+        database=database,
+        home=settings.home,
+        as_of_date=as_of,
+        using=[table for table, is_used in settings.using().items() if is_used],
+        schema=str(raw_schema) if raw_schema and name == "landing" else None,
+        previous_counts=last.row_counts if last is not None else None,
+    )
+
+
+def refuse_unless_passed(report: GateReport) -> None:
+    """Refuse what a gate did not pass; data that is bad and a gate that broke read differently.
+
+    Raises:
+        HealthError: with the summary of the report.
+    """
+    if report.status == "passed":
+        return
+    hint = (
+        "this says nothing about the data"
+        if report.status == "could_not_check"
+        else f"nothing was published; see all with `customer-health check {report.gate}`"
+    )
+    raise HealthError(f"{report.summary()}; {hint}", details={"gate": report.to_dict()})
+
+
+def missing_database(settings: Settings, name: GateName) -> str:
+    """What to do when a gate has nothing to look at."""
+    if name == "landing":
+        return (
+            f"there are no raw tables: {settings.landing} does not exist; "
+            "`customer-health demo` makes demo data, docs/configuring.md says how to connect "
+            "your own"
+        )
+    return f"there is no candidate ({settings.candidate}): run `customer-health run`"
+
+
+def build(
+    settings: Settings,
+    as_of: date,
+    backfill: tuple[date, date] | None,
+    full_rebuild: bool,
+    run: Run,
+    reporter: Reporter,
+) -> dbt.Outcome:
+    """`dbt build` of everything but unit tests, which test the code and not the data.
+
+    Raises:
+        HealthError: unless nodes ran and each of them ended well.
+    """
+    variables: dict[str, Any] = {"as_of_date": as_of.isoformat()}
+    if backfill is not None:
+        variables["backfill_from"], variables["backfill_to"] = map(date.isoformat, backfill)
+    arguments = ["--exclude-resource-type", "unit_test"]
+    if full_rebuild:
+        variables["allow_full_refresh"] = True
+        arguments.append("--full-refresh")
+    outcome = dbt.run_dbt(
+        settings,
+        "build",
+        variables=variables,
+        run_dir=run.run_dir,
+        reporter=reporter,
+        arguments=arguments,
+    )
+    run.facts["dbt"] = outcome.to_dict()
+    run.count_checks(outcome.tests_run, outcome.tests_passed)
+    outcome.require_success(run.run_dir / "dbt.log")
+    reporter.detail(
+        f"{outcome.count('model')} models, {outcome.tests_passed} of {outcome.tests_run} tests"
+    )
+    return outcome
+
+
+def publish_candidate(
+    settings: Settings,
+    run: Run,
+    policy_hashes: dict[str, str],
+    row_counts: dict[str, int],
+    last: Publication | None,
+    reporter: Reporter,
+) -> Publication:
+    """Candidate gate, snapshot, publication; under the lock, with history taken back.
+
+    Raises:
+        HealthError: the readers' copy is as it was.
+    """
+    facts = publication.read_candidate(settings)
+    as_of = _newest_date(facts, run, reporter)
+    with reporter.step("candidate gate"):
+        scored = run_gate(settings, "candidate", as_of, run, last, reporter)
+    publication_id = publication.new_publication_id(as_of)
+    with reporter.step("snapshot"):
+        take_snapshot(settings, publication_id, as_of, run, reporter)
+    published = Publication(
+        publication_id=publication_id,
+        published_at=datetime.now(UTC).replace(tzinfo=None),
+        as_of_date=as_of,
+        scoring_version=facts.scoring_version,
+        policy_hash=policy_hashes.get(facts.scoring_version, ""),
+        git_sha=git_sha(settings.project_dir),
+        account_count=facts.account_count,
+        scored_account_count=facts.scored_account_count,
+        checks_run=run.checks_run,
+        checks_passed=run.checks_passed,
+        newest_input_at=facts.newest_input_at,
+        is_backfill=run.is_backfill,
+        policy_hashes=policy_hashes,
+        row_counts={**row_counts, **scored},
+    )
+    with reporter.step("publish"):
+        remarks = publication.publish(settings, published)
+        reporter.detail(f"{published.scored_account_count} of {published.account_count} scored")
+    for remark in remarks:
+        reporter.warn(remark)
+    run.publication = published
+    return published
+
+
+def _newest_date(facts: publication.CandidateFacts, run: Run, reporter: Reporter) -> date:
+    """The newest date of the candidate, which is what readers will take for today's.
+
+    Raises:
+        HealthError: when it is not the date of the run, which then scored nobody.
+    """
+    if facts.as_of_date == run.as_of:
+        return facts.as_of_date
+    if run.is_backfill and run.as_of is not None and facts.as_of_date > run.as_of:
+        reporter.note(f"the newest scores stay those of {facts.as_of_date}")
+        return facts.as_of_date
+    raise HealthError(
+        f"nobody was scored for {run.as_of}, the newest scores are of {facts.as_of_date}: dates "
+        "are scored on Sundays from customer_health__history_from, and daily from "
+        "customer_health__daily_from"
+    )
+
+
+def take_snapshot(
+    settings: Settings, publication_id: str, as_of: date, run: Run, reporter: Reporter
+) -> None:
+    """`dbt snapshot` of what is about to be published; nothing if the project has no snapshots.
+
+    Raises:
+        HealthError: unless each snapshot ended well.
+    """
+    outcome = dbt.run_dbt(
+        settings,
+        "snapshot",
+        variables={
+            "as_of_date": as_of.isoformat(),
+            "publishing": True,
+            "publication_id": publication_id,
+        },
+        run_dir=run.run_dir,
+        reporter=reporter,
+    )
+    if outcome.nodes:
+        outcome.require_success(run.run_dir / "dbt.log")
+    reporter.detail(f"{len(outcome.nodes)} snapshots")
+
+
+def git_sha(folder: Path) -> str | None:
+    """Commit of the project, with `-dirty` when files differ from it; None outside git."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Answer of git."""
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    ).stdout.strip()
+
+
+# -- demo --------------------------------------------------------------------------------------
+def make_demo(
+    settings: Settings,
+    parameters: dict[str, Any],
+    as_of: date,
+    reporter: Reporter,
+    generate: Callable[[], Any],
+) -> None:
+    """Put demo data into the home folder, under the lock that the caller holds.
+
+    With other parameters than before, everything built from the old demo data goes first: it is
+    another company. `demo.json` marks the folder; nothing is deleted in one that lacks it.
+
+    Raises:
+        UsageError: when the folder holds data that are no demo data.
+    """
+    content = {"as_of": as_of.isoformat(), "parameters": parameters}
+    if settings.demo_file.is_file():
+        before = json.loads(settings.demo_file.read_text(encoding="utf-8"))
+        if before != content:
+            _remove_demo(settings)
+            reporter.note("removed what was built from the demo data before")
+    elif any(path.exists() for path in (settings.landing, settings.build, settings.published)):
+        raise UsageError(
+            f"{settings.home} holds data that are no demo data; choose another folder: "
+            "customer-health demo --home FOLDER"
+        )
+    publication.write_json(settings.demo_file, content)
+    generate()
+
+
+def _remove_demo(settings: Settings) -> None:
+    """Remove demo data and all that was built from them."""
+    for path in (
+        settings.published,
+        settings.manifest,
+        settings.candidate,
+        settings.candidate_state,
+        settings.build,
+        settings.landing,
+    ):
+        path.unlink(missing_ok=True)
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+    for folder in (settings.publications_dir, settings.raw_dir):
+        shutil.rmtree(folder, ignore_errors=True)
+    settings.prepare()
+
+
+# -- policy by command --------------------------------------------------------------------------
+def version_to_write(settings: Settings, version: str | None) -> tuple[str, dict[str, Path]]:
+    """The version whose rows a command may write, and the files of all seeds.
+
+    Args:
+        settings: the project.
+        version: as asked for; None takes the newest challenger, else the only version.
+
+    Raises:
+        HealthError: when it does not exist, or was published: then it is immutable.
+    """
+    from customer_health import policy
+
+    seed_files = policy.find_seed_files(settings.project_dir)
+    rows = _version_rows(seed_files)
+    if version is None:
+        challengers = sorted(
+            (row["valid_from"], row["scoring_version"])
+            for row in rows
+            if row["status"] == "challenger"
+        )
+        if challengers:
+            version = challengers[-1][1]
+        elif len(rows) == 1:
+            version = rows[0]["scoring_version"]
+        else:
+            raise UsageError("--version: name the scoring version to write")
+    names = [row["scoring_version"] for row in rows]
+    if version not in names:
+        raise UsageError(f"--version: there is no version {version!r}, only {', '.join(names)}")
+    last = publication.last_publication(settings)
+    if last is not None and version in {*last.policy_hashes, last.scoring_version}:
+        raise HealthError(
+            f"version {version} was published and is not changed any more: first "
+            f"`customer-health policy new-version {version} NAME`, then the same with "
+            "--version NAME"
+        )
+    return version, seed_files
+
+
+def own_seed(settings: Settings, seed_files: dict[str, Path], name: str) -> Path:
+    """The file of a seed that is to be written.
+
+    Raises:
+        HealthError: when it belongs to an installed package, which must not be edited.
+    """
+    path = seed_files.get(name)
+    if path is None or not path.resolve().is_relative_to(settings.project_dir.resolve()):
+        raise HealthError(
+            f"the seed {name} is not this project's own: copy it to {settings.project_dir}/seeds "
+            "first, where it takes the place of the package's"
+        )
+    return path
+
+
+def step_metrics(seed_files: dict[str, Path], version: str) -> list[str]:
+    """Metrics of a version whose anchors are steps."""
+    from customer_health import policy
+
+    rows = policy.read_seed("metrics", seed_files["metrics"]).of_version(version)
+    return [row.text("metric_key") for row in rows if row.text("interpolation") == "step"]
+
+
+def copy_version(
+    settings: Settings,
+    source: str,
+    target: str,
+    *,
+    valid_from: date | None,
+    author: str | None,
+    reason: str | None,
+) -> list[Path]:
+    """`policy new-version`: copy a version in every seed, as a challenger.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        HealthError: when the source does not exist, or the target does.
+    """
+    from customer_health import policy
+
+    seed_files = policy.find_seed_files(settings.project_dir)
+    is_own = all(
+        path.resolve().is_relative_to(settings.project_dir.resolve())
+        for path in seed_files.values()
+    )
+    into = None if is_own else settings.project_dir / "seeds"
+    if into is not None:
+        into.mkdir(exist_ok=True)
+    return policy.new_version(
+        seed_files,
+        source,
+        target,
+        valid_from=valid_from or today() + timedelta(days=1),
+        author=author or _author(settings.project_dir),
+        reason=reason or f"copy of {source}",
+        into=into,
+    )
+
+
+def _version_rows(seed_files: dict[str, Path]) -> list[dict[str, str]]:
+    """Rows of the seed scoring_versions as text."""
+    from customer_health import policy
+
+    if "scoring_versions" not in seed_files:
+        raise HealthError("seeds/scoring_versions.csv: the seed is missing")
+    rows = policy.read_seed("scoring_versions", seed_files["scoring_versions"]).rows
+    return [dict(row.cells) for row in rows]
+
+
+def _author(folder: Path) -> str:
+    """Name of the person in git, else the login."""
+    try:
+        name = _git(folder, "config", "user.name")
+    except (OSError, subprocess.SubprocessError):
+        name = ""
+    return name or getpass.getuser()
+
+
+# -- what is known about the candidate ----------------------------------------------------------
+def _note_candidate(
+    settings: Settings,
+    run: Run,
+    state: str,
+    policy_hashes: dict[str, str],
+    row_counts: dict[str, int],
+) -> None:
+    """Write candidate.json."""
+    publication.write_json(
+        settings.candidate_state,
+        {
+            "state": state,
+            "run_id": run.run_id,
+            "noted_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "as_of_date": run.as_of.isoformat() if run.as_of else None,
+            "is_backfill": run.is_backfill,
+            "checks_run": run.checks_run,
+            "checks_passed": run.checks_passed,
+            "policy_hashes": policy_hashes,
+            "row_counts": row_counts,
+        },
+    )
+
+
+def _candidate_state(settings: Settings) -> dict[str, Any]:
+    """What candidate.json says; empty when there is none."""
+    try:
+        content = json.loads(settings.candidate_state.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _require_built(state: dict[str, Any]) -> None:
+    """Refuse a candidate whose last build did not end well."""
+    if state.get("state") == "built":
+        return
+    if not state:
+        raise HealthError(
+            "nothing says that the candidate is complete: run `customer-health run`, or "
+            "`dbt build` in the project first"
+        )
+    ended = "failed" if state["state"] == "failed" else "ended early"
+    raise HealthError(
+        f"the candidate may be half old and half new: the build of run {state['run_id']} "
+        f"{ended}; run `customer-health run`"
+    )
+
+
+def _built_by_hand(settings: Settings, state: dict[str, Any]) -> dbt.Outcome | None:
+    """The `dbt build` that somebody ran by hand after our last one; None when there is none.
+
+    Raises:
+        HealthError: when that was no full build, or nodes of it failed.
+    """
+    results = settings.project_dir / "target" / "run_results.json"
+    if not results.is_file():
+        return None
+    by_hand_at = datetime.fromtimestamp(results.stat().st_mtime, UTC)
+    if state and by_hand_at <= datetime.fromisoformat(state["noted_at"]):
+        return None
+    outcome = dbt.outcome_of_file(results.parent)
+    outcome.require_success(settings.project_dir / "logs" / "dbt.log")
+    return outcome
+
+
+def _mention_warnings(outcome: dbt.Outcome, reporter: Reporter) -> None:
+    """Tests of severity warn are told, and do not stop a run."""
+    for node in outcome.warned[:5]:
+        reporter.warn(node.in_words())
+    if len(outcome.warned) > 5:
+        reporter.warn(f"{len(outcome.warned) - 5} more dbt tests warned")
+
+
+# -- run folders -------------------------------------------------------------------------------
+def _new_run(settings: Settings, command: str) -> Run:
+    """A run with an id of its own, sorted by time."""
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return Run(run_id, command, settings.runs_dir / run_id, now)
+
+
+def _forget_old_runs(settings: Settings) -> None:
+    """Keep the folders of the last runs."""
+    folders = sorted(path for path in settings.runs_dir.iterdir() if path.is_dir())
+    for folder in folders[:-KEEP_RUNS]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _result_of(run: Run, reporter: Reporter) -> Iterator[None]:
+    """Write runs/<run_id>/result.json when the command ends, however it does."""
+    started = time.monotonic()
+    result = "interrupted"
+    error: dict[str, Any] = {}
+    try:
+        yield
+        result = "ok"
+    except HealthError as refusal:
+        result = "refused"
+        error = {"error": refusal.message, "exit_code": refusal.exit_code}
+        raise
+    except Exception as unexpected:
+        result = "failed"
+        error = {"error": f"{type(unexpected).__name__}: {unexpected}", "exit_code": 1}
+        raise
+    finally:
+        content = {
+            "result": result,
+            **error,
+            **run.to_dict(),
+            "seconds": round(time.monotonic() - started, 3),
+            "steps": reporter.seconds,
+            "warnings": reporter.warnings,
+        }
+        # On a full disk the reason of the refusal matters more than this file.
+        with suppress(OSError):
+            publication.write_json(run.run_dir / "result.json", content)

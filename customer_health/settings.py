@@ -1,0 +1,343 @@
+"""Where things are, and what may be typed in: paths, project variables, validated input.
+
+Nothing that a person types reaches dbt's `--vars` or a query before it has passed a function of
+this module; values for queries are bound as parameters besides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from customer_health.errors import HealthError, UsageError
+
+PROJECT_FILE = "dbt_project.yml"
+PREFIX = "customer_health__"
+
+# Raw tables of the input contract and whether a deployment has them unless it says otherwise.
+RAW_TABLES: dict[str, bool] = {
+    "crm_accounts": True,
+    "crm_contacts": True,
+    "crm_opportunities": True,
+    "crm_touchpoints": True,
+    "crm_csm_sentiments": True,
+    "crm_health_overrides": True,
+    "product_users": True,
+    "product_events": True,
+    "product_usage_daily": False,
+    "product_features": True,
+    "support_tickets": True,
+    "survey_responses": True,
+    "billing_subscriptions": True,
+    "billing_invoices": True,
+    "billing_exchange_rates": True,
+    "onboarding_milestones": True,
+    "marketing_engagements": True,
+    "success_goals": True,
+}
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TARGET = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DATE_VARS = ("as_of_date", "history_from", "daily_from", "backfill_from", "backfill_to")
+_DAY_VARS = (
+    "lookback_days",
+    "renewal_grace_days",
+    "renewal_window_days",
+    "onboarding_days",
+    "component_history_days",
+    "change_history_days",
+)
+_NAME_VARS = ("raw_database", "raw_schema")
+
+
+def today() -> date:
+    """The date of today in UTC, the clock of every as_of_date."""
+    return datetime.now(UTC).date()
+
+
+def parse_date(text: str, name: str) -> date:
+    """A date written as YYYY-MM-DD.
+
+    Raises:
+        UsageError: naming the option, what was written and the form that is expected.
+    """
+    if _DATE.fullmatch(text):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            pass
+    raise UsageError(f"{name}: {text!r} is no date; write it as YYYY-MM-DD, like 2026-06-30")
+
+
+def parse_version(text: str, name: str) -> str:
+    """The name of a scoring version: letters, digits, `.`, `_` and `-`, at most 64 characters.
+
+    Raises:
+        UsageError: naming the argument and what is allowed.
+    """
+    if not _VERSION.fullmatch(text):
+        raise UsageError(
+            f"{name}: {text!r} is no name of a scoring version; use letters, digits, '.', '_' "
+            "and '-', like v2"
+        )
+    return text
+
+
+def find_project(start: Path) -> Path:
+    """The folder with dbt_project.yml: `start`, a folder above it, or beside this package.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return folder
+    beside = Path(__file__).resolve().parent.parent
+    if (beside / PROJECT_FILE).is_file():
+        return beside
+    raise UsageError(
+        f"no {PROJECT_FILE} in {start} or above it: go to the dbt project or name it with "
+        "--project-dir"
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The dbt project, the folder of the databases, and the dbt target.
+
+    `home` is absolute. Nothing is created here; `prepare` makes the folders before a run.
+    """
+
+    project_dir: Path
+    home: Path
+    target: str | None = None
+    debug: bool = False
+    extra_vars: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def resolve(
+        cls,
+        project_dir: Path | None = None,
+        home: Path | None = None,
+        target: str | None = None,
+        *,
+        debug: bool = False,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Settings:
+        """Options first, then CUSTOMER_HEALTH_* variables, then the defaults.
+
+        A relative `home` option is relative to the working folder, as one expects of an option;
+        a relative CUSTOMER_HEALTH_HOME is relative to the dbt project, as the profile reads it.
+
+        Raises:
+            UsageError: for a project folder or a target name that cannot be used.
+        """
+        named = project_dir or _path_from(environ, "CUSTOMER_HEALTH_PROJECT_DIR")
+        if named is None:
+            project = find_project(Path.cwd())
+        else:
+            project = named.expanduser().resolve()
+            if not (project / PROJECT_FILE).is_file():
+                raise UsageError(
+                    f"--project-dir: there is no {PROJECT_FILE} in {project}; name the folder "
+                    "of the dbt project"
+                )
+        if home is not None:
+            folder = home.expanduser().resolve()
+        else:
+            from_environment = _path_from(environ, "CUSTOMER_HEALTH_HOME") or Path("warehouse")
+            folder = (project / from_environment.expanduser()).resolve()
+        chosen = target or environ.get("CUSTOMER_HEALTH_TARGET") or None
+        if chosen is not None and not _TARGET.fullmatch(chosen):
+            raise UsageError(
+                f"--target: {chosen!r} is no name of a dbt target; profiles.yml lists them"
+            )
+        return cls(project_dir=project, home=folder, target=chosen, debug=debug)
+
+    # -- paths ---------------------------------------------------------------------------------
+    @property
+    def raw_dir(self) -> Path:
+        """Parquet files of the demo data, one folder a table."""
+        return self.home / "raw"
+
+    @property
+    def landing(self) -> Path:
+        """Database with the raw tables; dbt attaches it read-only."""
+        return self.home / "landing.duckdb"
+
+    @property
+    def build(self) -> Path:
+        """Database that dbt writes: seeds, staging, intermediate."""
+        return self.home / "build.duckdb"
+
+    @property
+    def candidate(self) -> Path:
+        """Database with the marts and snapshots before they are published."""
+        return self.home / "candidate.duckdb"
+
+    @property
+    def candidate_state(self) -> Path:
+        """What is known about the candidate: whether its build is complete, and its tests."""
+        return self.home / "candidate.json"
+
+    @property
+    def published(self) -> Path:
+        """The readers' copy."""
+        return self.home / "published.duckdb"
+
+    @property
+    def manifest(self) -> Path:
+        """Manifest of the publication, beside the readers' copy."""
+        return self.home / "published.json"
+
+    @property
+    def publications_dir(self) -> Path:
+        """The last publications, with their manifests."""
+        return self.home / "publications"
+
+    @property
+    def lock(self) -> Path:
+        """Lock of the run."""
+        return self.home / "run.lock"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Logs, gate results and dbt artefacts, one folder a run."""
+        return self.home / "runs"
+
+    @property
+    def dbt_target(self) -> Path:
+        """dbt's target folder, kept between runs so that parsing is quick."""
+        return self.home / "target"
+
+    @property
+    def demo_file(self) -> Path:
+        """Marks a folder that holds demo data, and its as_of date."""
+        return self.home / "demo.json"
+
+    def prepare(self) -> None:
+        """Create the folders that a run writes to."""
+        for folder in (self.home, self.publications_dir, self.runs_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    # -- project variables ---------------------------------------------------------------------
+    @cached_property
+    def project_vars(self) -> dict[str, Any]:
+        """`vars:` of dbt_project.yml that are ours, without the prefix `customer_health__`.
+
+        Values under `vars: customer_health:` and at the top level are both read; the top level
+        of the project that runs wins, as in dbt. `extra_vars` win over both.
+
+        Raises:
+            HealthError: when the file cannot be read, or a value is not of its form.
+        """
+        path = self.project_dir / PROJECT_FILE
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise HealthError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from (
+                error
+            )
+        written = document.get("vars") if isinstance(document, dict) else None
+        levels = [written or {}]
+        if isinstance(levels[0].get("customer_health"), dict):
+            levels.insert(0, levels[0]["customer_health"])
+        found: dict[str, Any] = {}
+        for level in levels:
+            found.update(
+                (key.removeprefix(PREFIX), value)
+                for key, value in level.items()
+                if isinstance(key, str) and key.startswith(PREFIX)
+            )
+        found.update(self.extra_vars)
+        validate_vars(found)
+        return found
+
+    def using(self) -> dict[str, bool]:
+        """Raw tables of the input contract and whether this deployment declares them."""
+        return {
+            table: bool(self.project_vars.get(f"using_{table}", default))
+            for table, default in RAW_TABLES.items()
+        }
+
+    def history_from(self) -> date | None:
+        """First date of the spine, if the project names one."""
+        value = self.project_vars.get("history_from")
+        return None if value is None else date.fromisoformat(str(value))
+
+    def demo_as_of(self) -> date | None:
+        """The as_of date of the demo data in this folder; None when it holds none.
+
+        Raises:
+            HealthError: when demo.json was damaged.
+        """
+        if not self.demo_file.is_file():
+            return None
+        try:
+            written = json.loads(self.demo_file.read_text(encoding="utf-8"))
+            return date.fromisoformat(written["as_of"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise HealthError(
+                f"{self.demo_file}: no date under 'as_of'; run `customer-health demo` again"
+            ) from error
+
+
+def validate_vars(found: Mapping[str, Any]) -> None:
+    """Check the form of our variables before dbt turns them into SQL text.
+
+    Args:
+        found: variables without the prefix.
+
+    Raises:
+        HealthError: naming the variable, its value and the form that is expected.
+    """
+    for name, value in found.items():
+        if value is None:
+            continue
+        expected = _expected_form(name, value)
+        if expected is not None:
+            raise HealthError(
+                f"{PROJECT_FILE}: variable {PREFIX}{name} is {value!r}; expected {expected}"
+            )
+
+
+def _expected_form(name: str, value: Any) -> str | None:
+    """The form that the variable should have had; None when it has it."""
+    text = str(value)
+    if name in _DATE_VARS:
+        if _DATE.fullmatch(text):
+            try:
+                date.fromisoformat(text)
+                return None
+            except ValueError:
+                pass
+        return "a date like 2026-06-30"
+    if name in _DAY_VARS:
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return None if is_count else "a whole number of days, 0 or more"
+    if name in _NAME_VARS:
+        return None if _IDENTIFIER.fullmatch(text) else "a plain identifier"
+    if name == "reporting_currency":
+        return None if re.fullmatch(r"[A-Z]{3}", text) else "a currency code like USD"
+    if name == "naive_timezone":
+        return None if re.fullmatch(r"[A-Za-z0-9_+/-]{1,64}", text) else "a time zone name"
+    if name.startswith("using_"):
+        return None if isinstance(value, bool) else "true or false"
+    return None
+
+
+def _path_from(environ: Mapping[str, str], name: str) -> Path | None:
+    """A path from an environment variable; None when it is unset or empty."""
+    value = environ.get(name)
+    return Path(value) if value else None

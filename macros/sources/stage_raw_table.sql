@@ -1,0 +1,75 @@
+{#- The select of a staging model: the raw table renamed to nothing, cast safely, with a reason on
+    the rows that cannot be used. No row is dropped here.
+
+    - switched off (customer_health__using_<table>: false): no row, and no read of the source
+    - a column that may be absent and is: null, in its type
+    - any other column that is absent: an error that names it and the nearest name there is
+    - rejection_reason: null_key, uncastable, naive_timestamp, not_finite, missing_value or null
+
+    table: name in the input contract
+    Example: stage_raw_table('crm_accounts') in models/staging/crm/stg_health__crm_accounts.sql. -#}
+{% macro stage_raw_table(table) -%}
+    {%- set columns = customer_health.input_contract()[table]['columns'] -%}
+    {%- if not customer_health.using_table(table) -%}
+        {{ return(customer_health.no_rows(columns)) }}
+    {%- endif -%}
+    {%- set relation = source('customer_health_raw', table) -%}
+    {%- set types = customer_health.raw_column_types(relation) -%}
+    {%- do customer_health.check_raw_columns(table, columns, types) -%}
+    {%- set classes = {} -%}
+    {%- for name, type in types.items() -%}
+        {%- do classes.update({name: customer_health.type_class(type)}) -%}
+    {%- endfor -%}
+with
+
+raw_rows as (select * from {{ relation }}),
+
+-- blanks around a text are no part of it, and a blank text is no value
+trimmed_rows as (
+    select
+        {%- for name, kind, need in columns %}
+        {{ customer_health.trimmed_raw_column(name, kind, classes.get(name)) }} as {{ name }},
+        {%- endfor %}
+        {{ customer_health.raw_loaded_at(types, classes) }} as loaded_at
+    from raw_rows
+),
+
+cast_rows as (
+    select
+        {%- for name, kind, need in columns %}
+        {%- set cast_column = customer_health.cast_raw_column(name, kind, classes.get(name), types.get(name)) %}
+        {{ cast_column }}{% if cast_column != name %} as {{ name }}{% endif %},
+        {%- if customer_health.has_raw_copy(kind, classes.get(name)) %}
+        {{ name }} as raw_{{ name }},
+        {%- endif %}
+        {%- endfor %}
+        loaded_at
+    from trimmed_rows
+),
+
+final as (
+    select
+        {%- for name, kind, need in columns %}
+        {{ name }},
+        {%- endfor %}
+        loaded_at,
+        cast(
+            case
+                {%- for name, kind, need in columns if need == 'key' %}
+                {%- if not customer_health.has_raw_copy(kind, classes.get(name)) %}
+                when {{ name }} is null then 'null_key'
+                {%- endif %}
+                {%- endfor %}
+                {%- for name, kind, need in columns %}
+                {{- customer_health.cast_checks(name, kind, classes.get(name)) }}
+                {%- endfor %}
+                {%- for name, kind, need in columns if need == 'required' %}
+                when {{ name }} is null then 'missing_value'
+                {%- endfor %}
+            end as {{ dbt.type_string() }}
+        ) as rejection_reason
+    from cast_rows
+)
+
+select * from final
+{%- endmacro %}

@@ -1,0 +1,132 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    full_refresh=var('customer_health__allow_full_refresh', false),
+    pre_hook="{{ customer_health.replace_built_dates() }}",
+    tags=['customer_health_history']
+) }}
+
+with
+
+assignments as (select * from {{ ref('int_health__scorecard_assignments') }}),
+
+build_dates as (select * from {{ ref('int_health__build_dates') }}),
+
+scorecards as (select * from {{ ref('scorecards') }}),
+
+metric_scores as (select * from {{ ref('int_health__metric_scores') }}),
+
+category_scores as (select * from {{ ref('int_health__category_scores') }}),
+
+category_totals as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        10 * {{ customer_health.safe_divide(
+            customer_health.exact_sum('category_weight * category_score'),
+            customer_health.exact_sum(
+                'case when category_score is not null then category_weight end'
+            )
+        ) }} as score
+    from category_scores
+    group by 1, 2, 3, 4
+),
+
+metric_totals as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        {{ customer_health.safe_divide(
+            'coalesce('
+            ~ customer_health.exact_sum('case when is_known then effective_weight end') ~ ', 0)',
+            customer_health.exact_sum('effective_weight')
+        ) }} as coverage,
+        {{ customer_health.safe_divide(
+            customer_health.exact_sum(
+                "case when value_state <> 'not_connected' then category_weight * metric_weight"
+                ~ ' else 0 end'
+            ),
+            customer_health.exact_sum('category_weight * metric_weight')
+        ) }} as connected_weight,
+        10 * {{ customer_health.safe_divide(
+            'coalesce('
+            ~ customer_health.exact_sum('case when is_known then effective_weight * metric_score end')
+            ~ ', 0)',
+            customer_health.exact_sum('effective_weight')
+        ) }} as score_low,
+        10 * {{ customer_health.safe_divide(
+            customer_health.exact_sum(
+                'effective_weight * case when is_known then metric_score else 10 end'
+            ),
+            customer_health.exact_sum('effective_weight')
+        ) }} as score_high,
+        sum(case when is_known then 1 else 0 end) as known_metric_count,
+        sum(case when is_applicable then 1 else 0 end) as applicable_metric_count
+    from metric_scores
+    group by 1, 2, 3, 4
+),
+
+rounded as (
+    select
+        assignments.account_id,
+        assignments.as_of_date,
+        build_dates.day_number,
+        assignments.scoring_version,
+        assignments.scorecard_key,
+        assignments.purpose,
+        assignments.is_in_force,
+        scorecards.min_coverage,
+        {{ customer_health.round_score('category_totals.score') }} as score,
+        {{ customer_health.round_score('metric_totals.coverage') }} as coverage,
+        {{ customer_health.round_score('metric_totals.connected_weight') }} as connected_weight,
+        {{ customer_health.round_score('metric_totals.score_low') }} as score_low,
+        {{ customer_health.round_score('metric_totals.score_high') }} as score_high,
+        metric_totals.known_metric_count,
+        metric_totals.applicable_metric_count
+    from assignments
+    inner join build_dates
+        on assignments.as_of_date = build_dates.as_of_date
+    inner join scorecards
+        on
+            assignments.scoring_version = scorecards.scoring_version
+            and assignments.scorecard_key = scorecards.scorecard_key
+    left join category_totals
+        on
+            assignments.account_id = category_totals.account_id
+            and assignments.as_of_date = category_totals.as_of_date
+            and assignments.scoring_version = category_totals.scoring_version
+            and assignments.scorecard_key = category_totals.scorecard_key
+    left join metric_totals
+        on
+            assignments.account_id = metric_totals.account_id
+            and assignments.as_of_date = metric_totals.as_of_date
+            and assignments.scoring_version = metric_totals.scoring_version
+            and assignments.scorecard_key = metric_totals.scorecard_key
+),
+
+final as (
+    select
+        account_id,
+        as_of_date,
+        day_number,
+        scoring_version,
+        scorecard_key,
+        purpose,
+        is_in_force,
+        case when coverage >= min_coverage then score end as health_score_exact,
+        case when coverage >= min_coverage then cast(floor(score + 0.5) as bigint) end
+            as health_score,
+        coverage,
+        connected_weight,
+        score_low,
+        score_high,
+        cast(known_metric_count as bigint) as known_metric_count,
+        cast(applicable_metric_count as bigint) as applicable_metric_count
+    from rounded
+)
+
+select * from final

@@ -1,0 +1,27 @@
+with
+
+metric_scores as (select * from {{ ref('int_health__metric_scores') }}),
+
+final as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        category_key,
+        max(category_weight) as category_weight,
+        {{ customer_health.safe_divide(
+            customer_health.exact_sum('case when is_known then metric_weight * metric_score end'),
+            customer_health.exact_sum('case when is_known then metric_weight end')
+        ) }} as category_score,
+        cast(
+            {{ customer_health.exact_sum('case when is_known then metric_weight end') }}
+            as {{ customer_health.type_double() }}
+        ) as known_metric_weight,
+        cast(sum(case when is_known then 1 else 0 end) as bigint) as known_metric_count,
+        cast(sum(case when is_applicable then 1 else 0 end) as bigint) as applicable_metric_count
+    from metric_scores
+    group by 1, 2, 3, 4, 5
+)
+
+select * from final

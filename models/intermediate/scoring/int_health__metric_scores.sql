@@ -1,0 +1,84 @@
+with
+
+base_metric_scores as (select * from {{ ref('int_health__base_metric_scores') }}),
+
+churn_probabilities as (select * from {{ ref('int_health__churn_probabilities') }}),
+
+anchor_segments as (select * from {{ ref('int_health__anchor_segments') }}),
+
+churn_scores as (
+    select
+        churn_probabilities.account_id,
+        churn_probabilities.as_of_date,
+        churn_probabilities.scoring_version,
+        churn_probabilities.scorecard_key,
+        churn_probabilities.category_key,
+        churn_probabilities.metric_key,
+        churn_probabilities.category_weight,
+        churn_probabilities.metric_weight,
+        churn_probabilities.metric_value,
+        churn_probabilities.observed_at,
+        churn_probabilities.sample_size,
+        churn_probabilities.value_state,
+        churn_probabilities.tenure_days,
+        {{ customer_health.anchor_score(
+            'churn_probabilities.metric_value', 'anchor_segments'
+        ) }} as metric_score
+    from churn_probabilities
+    left join anchor_segments
+        on {{ customer_health.anchor_join(
+            'churn_probabilities', 'churn_probabilities.metric_value', 'anchor_segments'
+        ) }}
+),
+
+all_metric_scores as (
+    select * from base_metric_scores
+    union all
+    select * from churn_scores
+),
+
+with_flags as (
+    select
+        all_metric_scores.*,
+        value_state in ('observed', 'zero') as is_known,
+        value_state in ('observed', 'zero', 'unknown') as is_applicable
+    from all_metric_scores
+),
+
+with_category_sums as (
+    select
+        with_flags.*,
+        {{ customer_health.exact_sum(
+            'case when is_applicable then metric_weight end',
+            over='partition by account_id, as_of_date, scoring_version, scorecard_key, category_key'
+        ) }} as applicable_weight
+    from with_flags
+),
+
+final as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        category_key,
+        metric_key,
+        category_weight,
+        metric_weight,
+        metric_value,
+        observed_at,
+        sample_size,
+        value_state,
+        tenure_days,
+        metric_score,
+        is_known,
+        is_applicable,
+        case
+            when is_applicable
+                then category_weight
+                    * {{ customer_health.safe_divide('metric_weight', 'applicable_weight') }}
+        end as effective_weight
+    from with_category_sums
+)
+
+select * from final

@@ -1,0 +1,192 @@
+-- The path from an earlier score to a later one, metric by metric, in four steps: P0 as it was;
+-- P1 the earlier values under the later policy; P2 the later values of what was known earlier;
+-- P3 as it is. Each step changes one thing, so that the differences can be named.
+with
+
+compared_dates as (select * from {{ ref('int_health__compared_dates') }}),
+
+metric_scores as (
+    select *
+    from {{ ref('fct_health__metric_scores') }}
+    where purpose = 'health'
+),
+
+anchor_segments as (select * from {{ ref('int_health__anchor_segments') }}),
+
+later_metrics as (
+    select
+        compared_dates.account_id,
+        compared_dates.as_of_date,
+        compared_dates.lag_key,
+        compared_dates.compared_date,
+        metric_scores.scoring_version,
+        metric_scores.scorecard_key,
+        metric_scores.category_key,
+        metric_scores.metric_key,
+        metric_scores.metric_label,
+        metric_scores.category_weight,
+        metric_scores.metric_weight,
+        metric_scores.tenure_days,
+        metric_scores.metric_value,
+        metric_scores.metric_score,
+        metric_scores.metric_points,
+        metric_scores.value_state in ('observed', 'zero') as is_known
+    from compared_dates
+    inner join metric_scores
+        on
+            compared_dates.account_id = metric_scores.account_id
+            and compared_dates.as_of_date = metric_scores.as_of_date
+),
+
+earlier_metrics as (
+    select
+        compared_dates.account_id,
+        compared_dates.as_of_date,
+        compared_dates.lag_key,
+        compared_dates.compared_date,
+        metric_scores.metric_key,
+        metric_scores.metric_label,
+        metric_scores.metric_value,
+        metric_scores.metric_points,
+        metric_scores.value_state in ('observed', 'zero') as is_known
+    from compared_dates
+    inner join metric_scores
+        on
+            compared_dates.account_id = metric_scores.account_id
+            and compared_dates.compared_date = metric_scores.as_of_date
+),
+
+-- metrics of the later policy, with what was known of them earlier
+under_later_policy as (
+    select
+        later_metrics.*,
+        earlier_metrics.metric_value as earlier_value,
+        coalesce(earlier_metrics.is_known, false) as was_known,
+        coalesce(earlier_metrics.metric_points, 0) as points_p0
+    from later_metrics
+    left join earlier_metrics
+        on
+            later_metrics.account_id = earlier_metrics.account_id
+            and later_metrics.as_of_date = earlier_metrics.as_of_date
+            and later_metrics.lag_key = earlier_metrics.lag_key
+            and later_metrics.metric_key = earlier_metrics.metric_key
+),
+
+rescored as (
+    select
+        under_later_policy.*,
+        case
+            when under_later_policy.was_known
+                then {{ customer_health.anchor_score(
+                    'under_later_policy.earlier_value', 'anchor_segments'
+                ) }}
+        end as score_p1
+    from under_later_policy
+    left join anchor_segments
+        on
+            under_later_policy.was_known
+            and {{ customer_health.anchor_join(
+                'under_later_policy', 'under_later_policy.earlier_value', 'anchor_segments'
+            ) }}
+),
+
+weighted as (
+    select
+        rescored.*,
+        case when is_known and was_known then metric_score else score_p1 end as score_p2,
+        {{ customer_health.exact_sum(
+            'case when was_known then metric_weight end',
+            over='partition by account_id, as_of_date, lag_key, category_key'
+        ) }} as known_metric_weight,
+        row_number() over (
+            partition by account_id, as_of_date, lag_key, category_key
+            order by case when was_known then 0 else 1 end, metric_key
+        ) as category_row
+    from rescored
+),
+
+-- a category counts once, at its first known metric
+with_category_weights as (
+    select
+        weighted.*,
+        {{ customer_health.exact_sum(
+            'case when was_known and category_row = 1 then category_weight end',
+            over='partition by account_id, as_of_date, lag_key'
+        ) }} as known_category_weight
+    from weighted
+),
+
+with_shares as (
+    select
+        with_category_weights.*,
+        coalesce(
+            case
+                when was_known
+                    then 10
+                        * {{ customer_health.safe_divide(
+                            'category_weight', 'known_category_weight'
+                        ) }}
+                        * {{ customer_health.safe_divide('metric_weight', 'known_metric_weight') }}
+            end,
+            0
+        ) as points_per_score
+    from with_category_weights
+),
+
+-- metrics that the later policy no longer counts leave with all their points
+only_earlier as (
+    select
+        earlier_metrics.account_id,
+        earlier_metrics.as_of_date,
+        earlier_metrics.lag_key,
+        earlier_metrics.compared_date,
+        earlier_metrics.metric_key,
+        earlier_metrics.metric_label,
+        earlier_metrics.metric_value as earlier_value,
+        earlier_metrics.is_known as was_known,
+        coalesce(earlier_metrics.metric_points, 0) as points_p0
+    from earlier_metrics
+    left join later_metrics
+        on
+            earlier_metrics.account_id = later_metrics.account_id
+            and earlier_metrics.as_of_date = later_metrics.as_of_date
+            and earlier_metrics.lag_key = later_metrics.lag_key
+            and earlier_metrics.metric_key = later_metrics.metric_key
+    where later_metrics.metric_key is null
+),
+
+final as (
+    select
+        account_id,
+        as_of_date,
+        lag_key,
+        compared_date,
+        metric_key,
+        metric_label,
+        case when was_known then earlier_value end as earlier_value,
+        case when is_known then metric_value end as later_value,
+        points_p0,
+        points_per_score * coalesce(score_p1, 0) as points_p1,
+        points_per_score * coalesce(score_p2, 0) as points_p2,
+        coalesce(metric_points, 0) as points_p3
+    from with_shares
+
+    union all
+
+    select
+        account_id,
+        as_of_date,
+        lag_key,
+        compared_date,
+        metric_key,
+        metric_label,
+        case when was_known then earlier_value end as earlier_value,
+        null as later_value,
+        points_p0,
+        0 as points_p1,
+        0 as points_p2,
+        0 as points_p3
+    from only_earlier
+)
+
+select * from final

@@ -1,0 +1,65 @@
+with
+
+event_metrics as (select * from {{ ref('event_metrics') }}),
+
+metrics as (select * from {{ ref('metrics') }}),
+
+window_numbers as (
+    {{ dbt.generate_series(customer_health.integer_var('baseline_windows') + 1) }}
+),
+
+-- beside the value, metrics of users need to know how many user-days there were, and on how many
+-- days usage came without users
+measures as (
+    select
+        scoring_version,
+        metric_key,
+        'value' as measure
+    from event_metrics
+
+    union all
+
+    select
+        scoring_version,
+        metric_key,
+        'user_days' as measure
+    from event_metrics
+    where aggregation = 'active_users'
+
+    union all
+
+    select
+        scoring_version,
+        metric_key,
+        'unattributed_days' as measure
+    from event_metrics
+    where aggregation = 'active_users'
+),
+
+final as (
+    select
+        event_metrics.scoring_version,
+        event_metrics.metric_key,
+        measures.measure,
+        event_metrics.aggregation,
+        event_metrics.basis,
+        metrics.window_days,
+        cast(window_numbers.generated_number - 1 as integer) as window_index,
+        cast(metrics.window_days * (window_numbers.generated_number - 1) as integer) as offset_days
+    from event_metrics
+    inner join metrics
+        on
+            event_metrics.scoring_version = metrics.scoring_version
+            and event_metrics.metric_key = metrics.metric_key
+    inner join measures
+        on
+            event_metrics.scoring_version = measures.scoring_version
+            and event_metrics.metric_key = measures.metric_key
+    cross join window_numbers
+    where
+        window_numbers.generated_number = 1
+        or (event_metrics.basis = 'previous_window' and window_numbers.generated_number = 2)
+        or event_metrics.basis = 'own_baseline'
+)
+
+select * from final

@@ -1,0 +1,23 @@
+{{ config(materialized='table') }}
+
+with
+
+accounts as (select * from {{ ref('stg_health__crm_accounts') }}),
+
+checked as (
+    select
+        {{ customer_health.contract_columns('crm_accounts', 'accounts') | indent(8) }},
+        {{ customer_health.row_key('crm_accounts', 'accounts') }} as row_key,
+        accounts.loaded_at,
+        case
+            {{ customer_health.value_checks('crm_accounts', 'accounts') }}
+            when accounts.created_at < cast('1970-01-01' as {{ dbt.type_timestamp() }}) then 'before_start'
+            when cast(accounts.churned_at as date) < cast(accounts.created_at as date) then 'closed_before_opened'
+            when accounts.seats_licensed < 0 or accounts.review_cadence_days < 0 then 'out_of_range'
+        end as rejection_reason
+    from accounts
+),
+
+{{ customer_health.settled_rows('crm_accounts') }}
+
+select * from final

@@ -1,0 +1,53 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    on_schema_change='fail',
+    full_refresh=var('customer_health__allow_full_refresh', false),
+    pre_hook="{{ customer_health.replace_built_dates() }}",
+    tags=['customer_health_history']
+) }}
+
+with
+
+account_scores as (
+    select *
+    from {{ ref('int_health__account_scores') }}
+    where
+        not (purpose = 'health' and is_in_force)
+        and as_of_date >= (select min(as_of_date) from {{ ref('int_health__build_dates') }})
+),
+
+account_bands as (select * from {{ ref('int_health__account_bands') }}),
+
+final as (
+    select
+        account_scores.account_id,
+        account_scores.as_of_date,
+        account_scores.scoring_version,
+        account_scores.scorecard_key,
+        account_scores.purpose,
+        account_scores.is_in_force,
+        account_scores.health_score,
+        account_scores.health_score_exact,
+        account_scores.score_low,
+        account_scores.score_high,
+        account_scores.coverage,
+        account_scores.connected_weight,
+        account_scores.known_metric_count,
+        account_scores.applicable_metric_count,
+        account_bands.raw_band,
+        account_bands.band,
+        account_bands.band_rank,
+        account_bands.band_reason,
+        account_bands.band_since_date,
+        account_bands.days_in_band
+    from account_scores
+    inner join account_bands
+        on
+            account_scores.account_id = account_bands.account_id
+            and account_scores.as_of_date = account_bands.as_of_date
+            and account_scores.scoring_version = account_bands.scoring_version
+            and account_scores.scorecard_key = account_bands.scorecard_key
+)
+
+select * from final

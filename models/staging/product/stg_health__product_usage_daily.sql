@@ -1,0 +1,1 @@
+{{ customer_health.stage_raw_table('product_usage_daily') }}
