@@ -50,6 +50,7 @@ SIGNIFICANT_DIGITS = 3
 # Lint: what a metric really weighs is its weight times the spread of its score.
 LEAST_STANDARD_DEVIATION = 1.0
 MOST_AT_AN_END = 0.25
+LEAST_SHARE_KNOWN = 0.2
 
 TENURE_BUCKETS = (0, 90, 365)
 FEWEST_CHURNERS = 30
@@ -88,9 +89,14 @@ class MetricAnchors:
 
 @dataclass(frozen=True)
 class AnchorReport:
-    """Result of `write_anchors`: the window as asked for, the dates found in it, the metrics."""
+    """Result of `write_anchors`: the window as asked for, the dates found in it, the metrics.
+
+    `values_version` is the version whose metric values were read, another one than
+    `scoring_version` where that was not in force in the window.
+    """
 
     scoring_version: str
+    values_version: str
     window_from: date
     window_to: date
     first_date: date
@@ -101,8 +107,10 @@ class AnchorReport:
 
 @dataclass(frozen=True)
 class BaseRate:
-    """One row of `churn_base_rates`. `account_count` counts account-months; with none of them
-    the rate is that of all segments."""
+    """One row of `churn_base_rates`.
+
+    `account_count` counts account-months; with none of them the rate is that of all segments.
+    """
 
     segment: str
     tenure_days_from: int
@@ -140,16 +148,20 @@ def write_anchors(
     """Replace the anchors of scorecard `*`, tenure 0, by percentiles of a reference window.
 
     Values come from the Sundays in [window_from, window_to): their metric rows are kept for
-    ever, and one date a week weighs every part of the window alike. The direction of a metric is
-    that of its present anchors. Left alone, with a note: metrics whose anchors go up and down,
-    that have few different values or few accounts, or all of whose percentiles are tied, and the
-    churn probability unless it is named (a probability means something by itself). Sets of other
-    scorecards and tenures are never touched.
+    ever, and one date a week weighs every part of the window alike. They are those of the
+    version itself or, for a challenger, of the version in force on most of the Sundays (a metric
+    means the same in both unless its window or its events were changed). The direction of a
+    metric is that of its present anchors.
+
+    Left alone, with a note: metrics whose anchors go up and down, that have few different values
+    or few accounts, or all of whose percentiles are tied, and the churn probability unless it is
+    named (a probability means something by itself). Sets of other scorecards and tenures are
+    never touched.
 
     Args:
         database: candidate.duckdb, with the marts.
         seed_file: metric_anchors.csv; replaced as a whole or not at all.
-        scoring_version: version whose rows are read and written.
+        scoring_version: version whose rows are written.
         window_from: first date of the window.
         window_to: end of the window, itself outside; at least six months later.
         metrics: only these; None for all that have such a set.
@@ -172,19 +184,22 @@ def write_anchors(
     sets = _default_sets(seed, scoring_version)
     chosen = _chosen(sets, metrics, scoring_version, seed.file)
     with _connected(database) as connection:
-        dates = _reference_dates(connection, scoring_version, window_from, window_to)
+        values_version, dates = _reference_dates(
+            connection, scoring_version, window_from, window_to
+        )
         if not dates or (len(dates) < MIN_DATES and not force):
             found = f"{dates[0]} to {dates[-1]}" if dates else "none"
             raise HealthError(
-                f"version {scoring_version} has metric rows of {len(dates)} Sundays in the "
-                f"reference window ({found}), {MIN_DATES} are needed; build the history of the "
-                "window first" + (", or accept it with --force" if dates else "")
+                f"there are metric rows of {len(dates)} Sundays in the reference window ({found}), "
+                f"{MIN_DATES} are needed; build the history of the window first"
+                + (", or accept it with --force" if dates else "")
             )
+        reference = _Reference.of(connection, values_version, window_from, window_to)
         results = [
             _judge(
                 metric,
                 sets[metric],
-                _reference_values(connection, scoring_version, metric, window_from, window_to),
+                reference,
                 is_step=metric in step_metrics,
                 is_named=metrics is not None,
             )
@@ -193,7 +208,14 @@ def write_anchors(
     written = {result.metric_key: result.points for result in results if result.is_written}
     _write_anchor_rows(seed_file, scoring_version, written)
     return AnchorReport(
-        scoring_version, window_from, window_to, dates[0], dates[-1], len(dates), tuple(results)
+        scoring_version=scoring_version,
+        values_version=values_version,
+        window_from=window_from,
+        window_to=window_to,
+        first_date=dates[0],
+        last_date=dates[-1],
+        date_count=len(dates),
+        metrics=tuple(results),
     )
 
 
@@ -261,69 +283,109 @@ def _chosen(
 
 def _reference_dates(
     connection: duckdb.DuckDBPyConnection, version: str, window_from: date, window_to: date
-) -> list[date]:
+) -> tuple[str, list[date]]:
+    """The version to read and its Sundays in the window: `version`, else the most frequent."""
     rows = connection.execute(
         f"""
-        select distinct as_of_date
+        select distinct
+            scoring_version,
+            as_of_date
         from {SCHEMA}.fct_health__metric_scores
         where
-            scoring_version = $version
-            and as_of_date >= $window_from
+            as_of_date >= $window_from
             and as_of_date < $window_to
             and dayofweek(as_of_date) = 0
-        order by as_of_date
+        order by scoring_version, as_of_date
         """,
-        {"version": version, "window_from": window_from, "window_to": window_to},
+        {"window_from": window_from, "window_to": window_to},
     ).fetchall()
-    return [row[0] for row in rows]
+    dates: dict[str, list[date]] = defaultdict(list)
+    for name, day in rows:
+        dates[name].append(day)
+    if len(dates[version]) >= MIN_DATES or not rows:
+        return version, dates[version]
+    chosen = max(dates, key=lambda name: (len(dates[name]), name == version, name))
+    return chosen, dates[chosen]
 
 
-def _reference_values(
-    connection: duckdb.DuckDBPyConnection,
-    version: str,
-    metric: str,
-    window_from: date,
-    window_to: date,
-) -> tuple[Floats, int]:
-    """Known values, one per account and Sunday (a metric may stand in several scorecards)."""
-    columns = connection.execute(
-        f"""
-        select
-            account_id,
-            max(metric_value) as metric_value
-        from {SCHEMA}.fct_health__metric_scores
-        where
-            scoring_version = $version
-            and metric_key = $metric
-            and as_of_date >= $window_from
-            and as_of_date < $window_to
-            and dayofweek(as_of_date) = 0
-            and tenure_days >= $min_tenure
-            and value_state in ('observed', 'zero')
-            and isfinite(metric_value)
-        group by account_id, as_of_date
-        """,
-        {
-            "version": version,
-            "metric": metric,
-            "window_from": window_from,
-            "window_to": window_to,
-            "min_tenure": MIN_TENURE_DAYS,
-        },
-    ).fetchnumpy()
-    values = np.asarray(columns["metric_value"], dtype=np.float64)
-    return values, len(set(columns["account_id"]))
+# Known values, one per account and Sunday (a metric may stand in several scorecards).
+_KNOWN_VALUES = f"""
+    select
+        metric_key,
+        account_id,
+        max(metric_value) as metric_value
+    from {SCHEMA}.fct_health__metric_scores
+    where
+        scoring_version = $version
+        and as_of_date >= $window_from
+        and as_of_date < $window_to
+        and dayofweek(as_of_date) = 0
+        and tenure_days >= $min_tenure
+        and value_state in ('observed', 'zero')
+        and isfinite(metric_value)
+    group by metric_key, account_id, as_of_date
+"""
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The values of the window: `account_counts` by metric, `most_values` of any metric."""
+
+    connection: duckdb.DuckDBPyConnection
+    account_counts: Mapping[str, int]
+    most_values: int
+
+    @classmethod
+    def of(
+        cls,
+        connection: duckdb.DuckDBPyConnection,
+        version: str,
+        window_from: date,
+        window_to: date,
+    ) -> _Reference:
+        """Read the window once; the values of a metric are then taken from memory."""
+        connection.execute(
+            f"create or replace temporary table reference_values as {_KNOWN_VALUES}",
+            {
+                "version": version,
+                "window_from": window_from,
+                "window_to": window_to,
+                "min_tenure": MIN_TENURE_DAYS,
+            },
+        )
+        counts = connection.execute(
+            """
+            select
+                metric_key,
+                count(distinct account_id) as account_count,
+                count(*) as value_count
+            from reference_values
+            group by metric_key
+            """
+        ).fetchall()
+        return cls(
+            connection,
+            {metric: accounts for metric, accounts, _ in counts},
+            max((values for _, _, values in counts), default=0),
+        )
+
+    def values(self, metric: str) -> Floats:
+        """All known values of a metric."""
+        query = "select metric_value from reference_values where metric_key = $metric"
+        columns = self.connection.execute(query, {"metric": metric}).fetchnumpy()
+        return np.asarray(columns["metric_value"], dtype=np.float64)
 
 
 def _judge(
     metric: str,
     present: tuple[tuple[Decimal, Decimal], ...],
-    reference: tuple[Floats, int],
+    reference: _Reference,
     *,
     is_step: bool,
     is_named: bool,
 ) -> MetricAnchors:
-    values, account_count = reference
+    values = reference.values(metric)
+    account_count = reference.account_counts.get(metric, 0)
     percentiles = (
         {
             percentile: float(np.percentile(values, percentile))
@@ -353,7 +415,9 @@ def _judge(
         share_at_10=None if scores is None else float(np.mean(scores == 10)),
         standard_deviation=None if scores is None else float(np.std(scores)),
         notes=(f"left alone: {reason}",) if reason else (),
-        warnings=() if scores is None else tuple(_lint(scores, points, is_new=is_written)),
+        warnings=()
+        if scores is None
+        else tuple(_lint(scores, points, reference.most_values, is_new=is_written)),
     )
 
 
@@ -387,7 +451,7 @@ def _direction(points: Points) -> int:
     return -1 if all(step <= 0 for step in steps) and any(steps) else 0
 
 
-def _lint(scores: Floats, points: Points, *, is_new: bool) -> Iterator[str]:
+def _lint(scores: Floats, points: Points, most_values: int, *, is_new: bool) -> Iterator[str]:
     deviation = float(np.std(scores))
     if deviation < LEAST_STANDARD_DEVIATION:
         yield (
@@ -398,6 +462,11 @@ def _lint(scores: Floats, points: Points, *, is_new: bool) -> Iterator[str]:
         share = float(np.mean(scores == end))
         if share > MOST_AT_AN_END:
             yield f"{share:.0%} of the values score {end}"
+    if is_new and len(scores) < LEAST_SHARE_KNOWN * most_values:
+        yield (
+            f"known for {len(scores):,} accounts and dates, other metrics for {most_values:,}: "
+            "these anchors suit the few scorecards that weigh it"
+        )
     if is_new and len(points) < len(RISING):
         yield f"tied percentiles leave {len(points)} of {len(RISING)} points"
 
@@ -425,7 +494,8 @@ def _write_anchor_rows(
 
 def _rounded(value: float) -> Decimal:
     """Three significant digits: an anchor is a judgement, not a measurement."""
-    return Context(prec=SIGNIFICANT_DIGITS).create_decimal(repr(float(value)))
+    rounded = Context(prec=SIGNIFICANT_DIGITS).create_decimal(repr(float(value)))
+    return Decimal(plain_number(rounded))  # 12300, not 1.23E+4
 
 
 def _months_after(start: date, months: int) -> date:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import duckdb
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -47,10 +48,10 @@ DEMO_END = date(2026, 6, 30)
 HELP = """
 Account health scores that explain themselves, from your own tables.
 
-    customer-health demo              generate demo data and score them
-    customer-health explain ACCOUNT   why an account has its score
-    customer-health status            what readers have, and how old it is
-    customer-health run               the daily run
+- `customer-health demo` generates demo data, scores them and says where to look
+- `customer-health explain ACCOUNT` says why an account has its score
+- `customer-health status` says what readers have, and how old it is
+- `customer-health run` is the daily run
 
 Exit codes: 0 ok, 1 data or policy refused (the published copy is as it was), 2 wrong usage, 3 another run is in progress, 130 Ctrl-C, 143 terminated.
 """  # noqa: E501  (one paragraph of the help)
@@ -541,7 +542,7 @@ def anchors(
                 step_metrics=pipeline.step_metrics(seed_files, chosen),
                 force=force,
             )
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold", pad_edge=False, box=box.SIMPLE)
     for heading in ("Metric", "Values", "Anchors (value → score)", "At 0", "At 10", "Remarks"):
         table.add_column(heading, overflow="fold")
     for found in report.metrics:
@@ -600,7 +601,7 @@ def base_rates(
                 horizon_days=horizon_days,
                 grace_days=int(settings.project_vars.get("renewal_grace_days", 14)),
             )
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold", pad_edge=False, box=box.SIMPLE)
     table.add_column("Segment")
     for heading in ("Tenure from", "Account-months", "Churned", "Rate"):
         table.add_column(heading, justify="right")

@@ -132,16 +132,18 @@ def run_dbt(
     run_dir: Path,
     reporter: Reporter,
     arguments: Sequence[str] = (),
+    name: str | None = None,
 ) -> Outcome:
     """Run one dbt command and let go of every database afterwards.
 
     Args:
         settings: project, home and target.
-        command: `build` or `snapshot`.
+        command: command of dbt, such as `build`.
         variables: our variables without the prefix; already validated.
-        run_dir: gets dbt.log and run_results.json.
+        run_dir: gets dbt.log and dbt's answer as <name>_results.json.
         reporter: told how many nodes are done.
         arguments: further arguments of dbt.
+        name: what this is called in files and messages; by default the command.
 
     Raises:
         HealthError: when dbt cannot run at all (project, profile, connection).
@@ -174,9 +176,10 @@ def run_dbt(
         raise answer.exception
     results = getattr(answer.result, "results", None)
     if results is None:
-        raise _could_not_run(command, answer.exception, run_dir)
-    _keep_results(settings.dbt_target / "run_results.json", run_dir / f"{command}_results.json")
-    return Outcome(command=command, nodes=tuple(_node(result) for result in results))
+        raise _could_not_run(name or command, answer.exception, run_dir)
+    kept = run_dir / f"{name or command}_results.json"
+    _keep_results(settings.dbt_target / "run_results.json", kept)
+    return Outcome(command=name or command, nodes=tuple(_node(result) for result in results))
 
 
 def outcome_of_file(target_dir: Path) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,13 +34,13 @@ SUGGESTIONS = 5
 KNOWN_STATES = ("observed", "zero")
 
 STATE_IN_WORDS = {
-    "unknown": "unknown: the source is connected, but has nothing recent enough for this account; "
-    "its weight went to the others and coverage fell",
-    "not_connected": "not connected: this deployment does not have the source; the same for all "
-    "accounts",
-    "not_applicable": "not applicable to this account; its weight went to the others",
-    "not_yet_due": "not yet due: the account is too young for it",
+    "unknown": "the source is connected, but has nothing recent enough for this account; the "
+    "weight went to the others and coverage fell",
+    "not_connected": "this deployment does not have the source, which is the same for all accounts",
+    "not_applicable": "does not apply to this account; the weight went to the others",
+    "not_yet_due": "the account is too young for it; the weight went to the others",
 }
+_LEADING_POINTS = re.compile(r"^[+-]?[0-9.]+ points: ")
 LIGHTS = {"green": "green", "yellow": "yellow", "red": "red"}
 
 _ACCOUNT_COLUMNS = (
@@ -170,7 +173,7 @@ def _read(connection: duckdb.DuckDBPyConnection, text: str, as_of: date | None) 
             _CHANGE_COLUMNS,
             """
             fct_health__score_changes
-            where account_id = ? and as_of_date = ? and lag_days_key = ?
+            where account_id = ? and as_of_date = ? and lag_key = ?
             order by abs(change_points) desc, metric_key
             """,
             [account_id, day, CHANGE_LAG],
@@ -394,8 +397,8 @@ def rounded_points(points: Sequence[float], total: float, digits: int = 2) -> li
     """Round so that the rounded points add up to the rounded total (largest remainders).
 
     Args:
-        points: exact points, not negative; their sum is `total`.
-        total: the exact score.
+        points: exact points; their sum is `total`.
+        total: the exact score, or its exact change.
         digits: decimals to keep.
     """
     unit = 10**digits
@@ -443,7 +446,9 @@ def format_value(value: float | None, unit: str, currency: str | None) -> str:
     if unit.startswith("score "):
         return f"{value:.1f} of {unit.rsplit('-', 1)[-1]}"
     number = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
-    return number if unit in {"count", ""} else f"{number} {unit}"
+    if unit in {"count", ""}:
+        return number
+    return f"{number} {unit.removesuffix('s') if value == 1 else unit}"
 
 
 # -- rendering ---------------------------------------------------------------------------------
@@ -514,7 +519,7 @@ def _render_headline(explanation: Explanation, console: Console) -> None:
     light = LIGHTS.get(str(account["traffic_light"]), "") if is_newest else ""
     shown = "no score" if score["health_score"] is None else f"{score['health_score']} of 100"
     headline = Text.assemble(
-        ("Health ", "bold"),
+        ("Health: ", "bold"),
         (shown, f"bold {light}".strip()),
         (f"  {_label(explanation, score['band'])}", light),
         f"  on {score['as_of_date']}, scorecard {printable(score['scorecard_key'])}, "
@@ -607,13 +612,14 @@ def _metric_table(explanation: Explanation) -> Table:
     weights = used_weights(metrics)
     points = _shown_points(score, metrics)
     table = Table(
-        title="score × weight × 10 = points",
+        title="score × weight × 10 = points; the weight of what is missing went to the rest",
         title_style="dim",
         title_justify="left",
         show_footer=bool(points),
         header_style="bold",
+        footer_style="bold",
         pad_edge=False,
-        expand=False,
+        box=box.SIMPLE,
     )
     exact = score["health_score_exact"]
     table.add_column("Metric", footer="Sum of points", ratio=3)
@@ -635,7 +641,6 @@ def _metric_table(explanation: Explanation) -> Table:
         _add_category(table, category, rows, weights, points)
         for row in rows:
             _add_metric(table, row, weights, points, explanation.account["currency_code"])
-        table.add_section()
     return table
 
 
@@ -677,7 +682,7 @@ def _add_metric(
         value = _words(row["value_state"])
     age = row["value_age_days"]
     table.add_row(
-        "  " + escape(printable(row["metric_label"] or key)),
+        Padding(Text(printable(row["metric_label"] or key)), (0, 0, 0, 2)),
         escape(printable(value)),
         "–" if row["metric_score"] is None else f"{row['metric_score']:.1f}",
         _percent(weights[key], 1) if key in weights else "–",
@@ -717,7 +722,9 @@ def _render_changes(explanation: Explanation, console: Console) -> None:
     if not changes:
         return
     labels = {row["metric_key"]: row["metric_label"] for row in explanation.metrics}
-    table = Table(header_style="bold", pad_edge=False, show_footer=True)
+    table = Table(
+        header_style="bold", footer_style="bold", pad_edge=False, show_footer=True, box=box.SIMPLE
+    )
     table.add_column("Driver", footer="Sum", ratio=3)
     columns = (
         ("Behaviour", "behaviour_points"),
@@ -725,18 +732,26 @@ def _render_changes(explanation: Explanation, console: Console) -> None:
         ("Policy", "policy_points"),
         ("Change", "change_points"),
     )
+    shown = {
+        column: rounded_points(
+            [row[column] or 0.0 for row in changes], sum(row[column] or 0.0 for row in changes)
+        )
+        for _, column in columns
+    }
     for title, column in columns:
-        footer = _signed(sum(row[column] or 0.0 for row in changes))
-        table.add_column(title, justify="right", footer=footer, no_wrap=True)
-    for row in changes[:DRIVERS_SHOWN]:
+        table.add_column(title, justify="right", footer=_signed(sum(shown[column])), no_wrap=True)
+    for place, row in enumerate(changes[:DRIVERS_SHOWN]):
         label = labels.get(row["metric_key"]) or _words(row["metric_key"])
-        driver = row["driver_text"] or label
-        table.add_row(escape(printable(driver)), *(_signed(row[column]) for _, column in columns))
-    rest = changes[DRIVERS_SHOWN:]
-    if rest:
+        # The text begins with the points, which have columns of their own here.
+        driver = _LEADING_POINTS.sub("", row["driver_text"] or label)
         table.add_row(
-            f"{len(rest)} smaller ones",
-            *(_signed(sum(row[column] or 0.0 for row in rest)) for _, column in columns),
+            escape(printable(driver)), *(_signed(shown[column][place]) for _, column in columns)
+        )
+    rest = len(changes) - DRIVERS_SHOWN
+    if rest > 0:
+        table.add_row(
+            f"{rest} smaller ones",
+            *(_signed(sum(shown[column][DRIVERS_SHOWN:])) for _, column in columns),
             style="dim",
         )
     console.print(table)
@@ -744,6 +759,8 @@ def _render_changes(explanation: Explanation, console: Console) -> None:
 
 def _render_missing(explanation: Explanation, console: Console) -> None:
     """Which metrics have no value, and why, by state."""
+    if not explanation.metrics:
+        return
     console.print()
     _line(console, "What is missing", "bold")
     missing = [row for row in explanation.metrics if row["value_state"] not in KNOWN_STATES]
@@ -757,7 +774,11 @@ def _render_missing(explanation: Explanation, console: Console) -> None:
             if row["value_state"] == state
         ]
         if labels:
-            _line(console, f"{'; '.join(labels)}: {STATE_IN_WORDS.get(state, _words(state))}")
+            why = STATE_IN_WORDS.get(state, "")
+            line = Text.assemble(
+                (_words(state).capitalize(), "bold"), f": {'; '.join(labels)}", (f" ({why})", "dim")
+            )
+            console.print(line)
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
@@ -782,9 +803,9 @@ def _percent(share: float | None, digits: int = 0) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f}%"
 
 
-def _signed(points: float | None) -> str:
-    """Points with their sign; nothing for what rounds to nothing."""
-    return "·" if points is None or abs(points) < 0.005 else f"{points:+.2f}"
+def _signed(points: float) -> str:
+    """Points with their sign; a dot for what rounds to nothing."""
+    return "·" if abs(points) < 0.005 else f"{points:+.2f}"
 
 
 def _sum_points(metrics: Sequence[dict[str, Any]]) -> float | None:

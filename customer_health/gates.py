@@ -136,7 +136,7 @@ class GateReport:
         return (check for check in self.checks if check.could_check and not check.passed)
 
     def summary(self) -> str:
-        """The result in one line."""
+        """Say the result in one line."""
         name = f"{self.gate} gate"
         if self.status == "could_not_check":
             return f"{name}: could not check {self.database}: {self.reason}"
@@ -151,7 +151,7 @@ class GateReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain values, dates as ISO text."""
+        """Give the report as plain values, dates as ISO text."""
         return {
             **asdict(self),
             "as_of_date": self.as_of_date.isoformat(),
@@ -161,7 +161,7 @@ class GateReport:
         }
 
     def to_json(self) -> str:
-        """The report as JSON text."""
+        """Give the report as JSON text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -255,7 +255,8 @@ def run_gate(
         home: folder of the project's databases; working files go below it.
         as_of_date: the date that is scored; instants from its midnight (UTC) on do not count.
         using: declared raw tables; None takes the defaults of the input contract. Only the landing
-            gate reads it; crm_accounts is always declared.
+            gate reads it. Leave out a table whose staging model a project replaced by its own,
+            because its raw table is not that of the contract.
         schema: schema of the tables in the database; by default `raw` or `customer_health`.
         previous_counts: `row_counts` of the last accepted report. Without them only emptiness is
             judged, which is also how one accepts a lower volume.
@@ -263,7 +264,8 @@ def run_gate(
         expectations: folder of the Great Expectations context.
 
     Raises:
-        UsageError: for an unknown raw table in `using`, or a schema name that is no identifier.
+        UsageError: for an unknown raw table in `using`, or none at all, or a schema name that is no
+            identifier.
         HealthError: when a file of `expectations`, or `thresholds`, is not as it must be.
     """
     started = time.monotonic()
@@ -292,8 +294,10 @@ def run_gate(
         )
     except HealthError:
         raise
-    except Exception as error:  # noqa: BLE001  (whatever is raised, the data was not judged)
-        reason = _why(error)
+    except Exception as error:  # whatever is raised, the data was not judged
+        reason = _why(error, database)
+    if not checks and reason is None:
+        reason = "no rule ran"
     if any(
         check.could_check and not check.passed and check.severity == "critical" for check in checks
     ):
@@ -316,13 +320,15 @@ def run_gate(
 
 
 def _declared(using: Collection[str] | None) -> list[str]:
-    """Declared raw tables in the order of the input contract."""
+    """Put the declared raw tables in the order of the input contract."""
     if using is None:
         return [table for table, default in RAW_TABLES.items() if default]
     for table in using:
         if table not in RAW_TABLES:
             raise UsageError(f"{table!r} is no raw table of the input contract{_near(table)}")
-    return [table for table in RAW_TABLES if table in using or table == "crm_accounts"]
+    if not using:
+        raise UsageError("no raw table is declared, so there is nothing for the landing gate")
+    return [table for table in RAW_TABLES if table in using]
 
 
 def _near(name: str, known: Iterable[str] = tuple(RAW_TABLES)) -> str:
@@ -356,7 +362,9 @@ def _run_checkpoint(
                 _limit_resources(connection, Path(work))
                 _attach(connection, database)
                 seen = _Seen(connection, schema, tables)
-                _prepare(gate, connection, seen, as_of_date, limits, folder)
+                _prepare(
+                    gate, connection, seen, as_of_date=as_of_date, limits=limits, folder=folder
+                )
             _keep_only_present(folder / "checkpoints" / f"{gate}.json", gate, seen)
             outcome = context.checkpoints.get(gate).run(
                 expectation_parameters=_parameters(gate, limits, counts)
@@ -412,13 +420,14 @@ def _keep_results(written: Path, target: Path) -> None:
         shutil.move(written, target)
 
 
-def _why(error: BaseException) -> str:
-    """One line that says what was raised, without the SQL that the driver adds."""
+def _why(error: BaseException, database: Path) -> str:
+    """One line that says what was raised, without SQL and folders."""
     original = getattr(error, "orig", None) or error
     if isinstance(original, OSError) and original.strerror:
         return f"{original.strerror}: {Path(str(original.filename)).name}"
     text = str(original) or type(original).__name__
-    return first_line(text.split("\nLINE ")[0])
+    text = text.split("\nLINE ")[0].replace(str(database.resolve()), database.name)
+    return first_line(text)
 
 
 # -- thresholds and what the suites look at ----------------------------------------------------
@@ -427,7 +436,7 @@ def _why(error: BaseException) -> str:
 def load_thresholds(
     expectations: Path = EXPECTATIONS, changes: Path | None = None
 ) -> dict[str, Any]:
-    """The thresholds of `expectations/thresholds.yml` with those of `changes` in their place.
+    """Read `expectations/thresholds.yml`, with the values of `changes` in the place of its own.
 
     Raises:
         HealthError: for a file that cannot be read, a name that does not exist (with the nearest
@@ -489,7 +498,7 @@ def _check_numbers(limits: Mapping[str, Any], file: str, where: str = "") -> Non
 
 
 def _parameters(gate: str, limits: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
-    """The parameters of the suites: thresholds by name, and the row counts of last time."""
+    """Collect what the suites take: thresholds by name, and the row counts of last time."""
     if gate == "candidate":
         rows_last_time = int(counts.get("scored_accounts", 0))
         return {**limits["candidate"], "scored_accounts__rows_last_time": rows_last_time}
@@ -539,7 +548,7 @@ class _Seen:
             self.columns[table] = {str(row[0]).lower(): str(row[1]) for row in described}
 
     def relation(self, table: str) -> str:
-        """The qualified and quoted name of a table."""
+        """Qualify and quote the name of a table."""
         return f"{_SOURCE}.{_quoted(self.schema)}.{_quoted(table)}"
 
 
@@ -547,6 +556,7 @@ def _prepare(
     gate: str,
     connection: Connection,
     seen: _Seen,
+    *,
     as_of_date: date,
     limits: Mapping[str, Any],
     folder: Path,
@@ -581,7 +591,7 @@ def _prepare(
 
 
 def _raw_view(table: str, spec: Mapping[str, Any], seen: _Seen, as_of_date: date) -> str:
-    """The statement that makes a raw table readable for its suite (see raw_columns.yml)."""
+    """Write the statement that makes a raw table readable for its suite (raw_columns.yml)."""
     types = seen.columns[table]
     names = seen.names[table]
     kinds: dict[str, str] = spec["columns"]
@@ -610,7 +620,7 @@ def _raw_view(table: str, spec: Mapping[str, Any], seen: _Seen, as_of_date: date
 
 
 def _read_as(kind: str, column: str, type_name: str) -> str:
-    """SQL that reads a raw column of any type as an id, an instant or a number."""
+    """Write SQL that reads a raw column of any type as an id, an instant or a number."""
     text = f"nullif(trim(cast({column} as varchar)), '')"
     if kind == "id":
         if type_name != "VARCHAR":
@@ -654,7 +664,7 @@ def _unpack(
     seen: _Seen,
     counts: Mapping[str, int],
 ) -> tuple[list[Check], dict[str, int]]:
-    """The checks of all suites, and the row counts that they saw."""
+    """Turn the results of all suites into checks, and the row counts that they saw."""
     checks: list[Check] = []
     row_counts: dict[str, int] = {}
     for asset, results in found:
@@ -732,7 +742,7 @@ def _severity(config: Any) -> str:
 
 
 def _raised(result: Any) -> str | None:
-    """What Great Expectations raised for this rule; None when it gave a verdict."""
+    """Find what Great Expectations raised for this rule; None when it gave a verdict."""
     info = result.exception_info or {}
     for part in (info, *(value for value in info.values() if isinstance(value, dict))):
         if part.get("raised_exception"):
@@ -773,27 +783,30 @@ def _observed(result: Any) -> str:
     details = result.result
     unit = result.expectation_config.meta.get("unit")
     if result.expectation_config.type == "unexpected_rows_expectation":
-        return _count(int(details["observed_value"]), "row")
+        bad = int(details["observed_value"])
+        return f"not for {_count(bad, 'row')}" if bad else "for every row"
     if result.expectation_config.meta["rule"] == "columns_present":
         return "all there"
     if result.expectation_config.meta["rule"] == "table_present":
         return f"{_count(int(details['element_count']), 'table')}, all there"
     if "unexpected_count" in details:
-        bad = int(details["unexpected_count"])
-        total = int(details["element_count"]) - int(details.get("missing_count", 0))
+        # On an empty table the sums of Great Expectations are null.
+        bad = int(details["unexpected_count"] or 0)
+        total = int(details["element_count"] or 0) - int(details.get("missing_count") or 0)
         rows = _count(total, "row")
         if bad:
             return f"not in {bad:,} of {rows} ({_percent(bad / total)})"
-        return f"in all of {rows}" if total else "in none, there are no values"
+        return f"in all of {rows}" if total else "there are no values"
     value = details.get("observed_value")
     return "nothing to go by" if value is None else _measured(float(value), unit)
 
 
 def _expected(config: Any) -> str:
-    """What the rule allows, from the arguments with which it ran."""
+    """Say what the rule allows, from the arguments with which it ran."""
     kwargs = config.kwargs
     if config.type == "unexpected_rows_expectation":
-        return "0 rows"
+        sentence = str(config.description).rstrip(".")
+        return sentence[:1].lower() + sentence[1:]
     if "column_set" in kwargs:
         return f"the {_count(len(kwargs['column_set']), 'required column')}"
     if config.meta["rule"] == "table_present":

@@ -95,12 +95,12 @@ def enable() -> None:
             f"{TESTED_VERSION} had it: install great-expectations=={TESTED_VERSION}"
         )
     if "duckdb" not in kept:
-        module._PERSISTED_CONNECTION_DIALECTS = (*kept, _DialectName("duckdb"))  # type: ignore[assignment]
+        module._PERSISTED_CONNECTION_DIALECTS = (*kept, _DialectName("duckdb"))
 
 
 @contextmanager
 def open_context(folder: Path) -> Iterator[tuple[FileDataContext, Engine]]:
-    """The context in `folder`, with one in-memory DuckDB as its datasource.
+    """Open the context in `folder`, with one in-memory DuckDB as its datasource.
 
     Relations that the context validates are created through the engine, which hands out one and
     the same connection. On leaving, the connection is closed, so that whatever was attached to it

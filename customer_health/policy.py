@@ -387,8 +387,11 @@ class PolicyProblem:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a seed. `cells` is what is written (without spaces around it), `values` holds
-    the numbers and dates that could be read, `refused` names the cells that are reported."""
+    """One row of a seed.
+
+    `cells` is what is written (without spaces around it), `values` holds the numbers and dates
+    that could be read, `refused` names the cells that are reported.
+    """
 
     line: int
     cells: Mapping[str, str]
@@ -414,8 +417,11 @@ class Row:
 
 @dataclass
 class Seed:
-    """A seed file as read. `is_readable` is false where its shape is broken or rows are lost:
-    then nothing is said about what it lacks, which would repeat one fault in other words."""
+    """A seed file as read.
+
+    `is_readable` is false where its shape is broken or rows are lost: then nothing is said about
+    what it lacks, which would repeat one fault in other words.
+    """
 
     name: str
     file: str
@@ -832,8 +838,11 @@ def check_policy(
 
 
 def lint_policy(seed_files: Mapping[str, Path], *, today: date) -> list[PolicyProblem]:
-    """What is allowed but deserves a look: overdue reviews, rules that never match, and
-    heavy-tailed metrics with few anchors. Call it on policy that `check_policy` accepts."""
+    """Name what is allowed but deserves a look.
+
+    Overdue reviews, rules that never match, and heavy-tailed metrics with few anchors. Call it on
+    policy that `check_policy` accepts.
+    """
     policy = _Policy.read(seed_files)
     found: list[PolicyProblem] = []
     for version in policy.versions():
@@ -958,15 +967,14 @@ def _check_references(policy: _Policy) -> None:
             if written not in versions and "scoring_version" not in row.refused:
                 message = f'"{written}" is no version of scoring_versions; '
                 policy[name].blame(row, "scoring_version", message + _known(written, versions))
-    for name, column, target, target_column in _REFERENCES:
-        if policy.are_readable(target):
+    for reference in _REFERENCES:
+        if policy.are_readable(reference[2]):
             for version in versions:
-                _check_reference(policy, version, name, column, target, target_column)
+                _check_reference(policy, version, reference)
 
 
-def _check_reference(
-    policy: _Policy, version: str, name: str, column: str, target: str, target_column: str
-) -> None:
+def _check_reference(policy: _Policy, version: str, reference: tuple[str, str, str, str]) -> None:
+    name, column, target, target_column = reference
     known = {row.text(target_column) for row in policy.rows(target, version)}
     if not known and SEEDS[target].is_required:
         return  # the seed has no row of the version, which is reported once
@@ -1044,18 +1052,18 @@ def _check_weights(policy: _Policy, version: str) -> None:
                         "metric_weights; add one or delete the row",
                     )
     for card, rows in metrics_by_card.items():
-        _check_metric_sums(policy, version, card, rows, categories, by_card.get(card, []))
+        _check_metric_sums(policy, card, rows, categories, by_card.get(card, []))
 
 
 def _check_metric_sums(
     policy: _Policy,
-    version: str,
     card: str,
     rows: Sequence[Row],
     categories: Mapping[str, str],
     category_rows: Sequence[Row],
 ) -> None:
     seed = policy["metric_weights"]
+    version = rows[0].text("scoring_version")
     weighted = {row.text("category_key") for row in category_rows}
     by_category: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -1241,8 +1249,8 @@ def _check_band_set(seed: Seed, rows: Sequence[Row], named: str) -> None:
         seed.blame(
             first[2],
             "lower_bound",
-            f"the first band begins at {plain_number(first[0])} ({named}); scores below it would have "
-            "no band: write 0",
+            f"the first band begins at {plain_number(first[0])} ({named}); scores below it would "
+            "have no band: write 0",
         )
     if len(known) == 1:
         seed.blame(first[2], "band_key", f"there is only one band ({named}); write two or more")
@@ -1259,8 +1267,8 @@ def _check_band_set(seed: Seed, rows: Sequence[Row], named: str) -> None:
             seed.blame(
                 row,
                 "band_rank",
-                f"band {row.text('band_key')} has rank {plain_number(rank)} and is number {place} by "
-                f"its lower bound ({named}); write {place}",
+                f"band {row.text('band_key')} has rank {plain_number(rank)} and is number {place} "
+                f"by its lower bound ({named}); write {place}",
             )
 
 
@@ -1522,8 +1530,8 @@ def _coarse_anchors(policy: _Policy, version: str) -> Iterator[PolicyProblem]:
         middle = values[len(values) // 2]
         if len(rows) < HEAVY_TAIL_POINTS and 0 < middle * HEAVY_TAIL_RATIO <= values[-1]:
             message = (
-                f"{metric} spans {plain_number(middle)} to {plain_number(values[-1])} in {len(rows)} points; "
-                f"heavy-tailed metrics need {HEAVY_TAIL_POINTS}"
+                f"{metric} spans {plain_number(middle)} to {plain_number(values[-1])} in "
+                f"{len(rows)} points; heavy-tailed metrics need {HEAVY_TAIL_POINTS}"
             )
             yield PolicyProblem(seed.file, rows[0].line, "value", message)
 
@@ -1594,7 +1602,12 @@ def new_version(
     unknown version.
 
     Args:
+        seed_files: name of the seed to its file (see `find_seed_files`).
+        source: version to copy.
+        target: name of the new version.
         valid_from: date written to the new version; after the champion's.
+        author: who makes it, for scoring_versions.
+        reason: why, for scoring_versions.
         into: folder for the files, where the seeds belong to an installed package that must not
             be edited; None changes them in place.
 
@@ -1701,7 +1714,7 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
             staged[path] = _staged(path.resolve(), content)
         for path, temporary in staged.items():
             kept[path] = _kept(path.resolve())
-            os.replace(temporary, path.resolve())
+            temporary.replace(path.resolve())
     except BaseException as error:
         _put_back(kept)
         if isinstance(error, OSError):
@@ -1721,7 +1734,7 @@ def _put_back(kept: Mapping[Path, Path | None]) -> None:
         if old is None:
             path.resolve().unlink(missing_ok=True)
         else:
-            os.replace(old, path.resolve())
+            old.replace(path.resolve())
 
 
 def _kept(path: Path) -> Path | None:

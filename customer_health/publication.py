@@ -511,21 +511,31 @@ def _free_views_from_catalog(path: Path) -> None:
     connection = duckdb.connect(str(path))
     try:
         for schema, view in _views(connection):
-            sql, comment = connection.execute(
-                "select sql, comment from duckdb_views() where schema_name = ? and view_name = ?",
-                [schema, view],
-            ).fetchall()[0]
-            freed = _without_catalog(connection, sql)
-            if freed is None:
-                continue
-            target = f"{_quote(schema)}.{_quote(view)}"
-            connection.execute(f"create or replace view {target} as {freed}")
-            if comment is not None:
-                quoted = str(comment).replace("'", "''")
-                connection.execute(f"comment on view {target} is '{quoted}'")
+            try:
+                _free_view(connection, schema, view)
+            except duckdb.Error as error:
+                raise HealthError(
+                    f"readers could not use the view {view}: {first_line(str(error), 160)}"
+                ) from error
         connection.execute("checkpoint")
     finally:
         connection.close()
+
+
+def _free_view(connection: duckdb.DuckDBPyConnection, schema: str, view: str) -> None:
+    """Write one view without our catalog name, if it has it; its comment stays."""
+    sql, comment = connection.execute(
+        "select sql, comment from duckdb_views() where schema_name = ? and view_name = ?",
+        [schema, view],
+    ).fetchall()[0]
+    freed = _without_catalog(connection, sql)
+    if freed is None:
+        return
+    target = f"{_quote(schema)}.{_quote(view)}"
+    connection.execute(f"create or replace view {target} as {freed}")
+    if comment is not None:
+        quoted = str(comment).replace("'", "''")
+        connection.execute(f"comment on view {target} is '{quoted}'")
 
 
 def _without_catalog(connection: duckdb.DuckDBPyConnection, create_view: str) -> str | None:

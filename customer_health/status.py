@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -132,8 +133,8 @@ def _remarks(settings: Settings, published: Publication, age: float) -> list[str
     # Demo data stand still, so their publication cannot be called late.
     if settings.demo_as_of() is None and age > OLD_AFTER_HOURS:
         found.append(
-            f"published {age / 24:.1f} days ago, scores of {published.as_of_date} (today is "
-            f"{today()}): is the daily run on?"
+            f"published {_ago(age)} ago, scores of {published.as_of_date} (today is {today()}): "
+            "is the daily run on?"
         )
     if published.checks_passed < published.checks_run:
         found.append(f"{published.checks_run - published.checks_passed} checks only warned")
@@ -203,6 +204,13 @@ def _hours_since(moment: datetime) -> float:
     return round((datetime.now(UTC).replace(tzinfo=None) - moment).total_seconds() / 3600, 2)
 
 
+def _ago(hours: float) -> str:
+    """Hours in words: `40 minutes`, `30 hours`, `12 days`."""
+    if hours < 2:
+        return f"{hours * 60:.0f} minutes"
+    return f"{hours:.0f} hours" if hours < 72 else f"{hours / 24:.0f} days"
+
+
 def render(status: Status, console: Console) -> None:
     """Print the status for a person."""
     published = status.publication
@@ -232,34 +240,31 @@ def render(status: Status, console: Console) -> None:
 
 def _render_publication(status: Status, published: Publication, console: Console) -> None:
     """Facts of the publication and its accounts by band."""
-    age = status.age_hours or 0.0
-    ago = f"{age * 60:.0f} minutes" if age < 2 else f"{age:.0f} hours"
-    if age >= 72:
-        ago = f"{age / 24:.0f} days"
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
+    newest = published.newest_input_at
     unscored = published.account_count - published.scored_account_count
     for label, text in (
-        ("Published", f"{published.publication_id}, {ago} ago"),
+        ("Published", f"{published.publication_id}, {_ago(status.age_hours or 0)} ago"),
         ("Scores of", f"{published.as_of_date}" + (" (backfill)" if published.is_backfill else "")),
         ("Policy", f"version {published.scoring_version}, hash {published.policy_hash[:12]}"),
         ("Code", published.git_sha or "not in git"),
         ("Checks", f"{published.checks_passed} of {published.checks_run} passed"),
-        ("Newest data", f"{published.newest_input_at or 'unknown'} UTC"),
+        ("Newest data", f"{newest:%Y-%m-%d %H:%M} UTC" if newest else "unknown"),
         (
             "Accounts",
             f"{published.account_count:,}, {unscored:,} of them without a score"
             if unscored
             else f"{published.account_count:,}",
         ),
-        ("Kept", f"{len(status.kept)} publications"),
+        ("Kept", f"{len(status.kept)} of the last publications"),
     ):
         facts.add_row(label, escape(text))
     console.print(facts)
     if not status.bands:
         return
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold", pad_edge=False, box=box.SIMPLE)
     table.add_column("Band")
     table.add_column("Accounts", justify="right")
     table.add_column("Share", justify="right")
@@ -267,7 +272,7 @@ def _render_publication(status: Status, published: Publication, console: Console
     total = sum(band.accounts for band in status.bands)
     for band in status.bands:
         table.add_row(
-            escape(band.label.replace("_", " ")),
+            escape(band.label.replace("_", " ").capitalize()),
             f"{band.accounts:,}",
             f"{100 * band.accounts / total:.0f}%",
             f"{band.arr_amount:,.0f}",

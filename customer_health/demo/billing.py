@@ -18,7 +18,6 @@ from customer_health.demo.columns import (
     id_width,
     instants,
     loaded,
-    optional,
     padded_ids,
     pick,
     raw_table,
@@ -137,7 +136,12 @@ def _make_invoices(world: World) -> _Invoices:
     term = np.concatenate([term, credit_term])
     order = np.lexsort((term, issued_day))
     return _payments(
-        rng, world, term[order], is_refund[order], amount[order], issued_day[order]
+        rng,
+        world,
+        term[order],
+        is_refund=is_refund[order],
+        amount=amount[order],
+        issued_day=issued_day[order],
     )
 
 
@@ -145,6 +149,7 @@ def _payments(
     rng: np.random.Generator,
     world: World,
     term: IntArray,
+    *,
     is_refund: BoolArray,
     amount: FloatArray,
     issued_day: IntArray,
@@ -228,7 +233,7 @@ def exchange_rates(world: World) -> pa.Table:
         {
             "currency_code": pick(CURRENCIES, codes),
             "rate_date": pa.array(clock.dates(dates)),
-            "rate_to_reporting_currency": optional(rates.reshape(-1), np.full(len(dates), True)),
+            "rate_to_reporting_currency": rates.reshape(-1),
             "loaded_at": loaded(rng, clock.instants(dates), clock),
         },
     )

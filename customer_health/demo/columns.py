@@ -60,7 +60,9 @@ class Clock:
         first_us = int(self.start.astype("datetime64[us]").astype(np.int64))
         whole = np.floor(day)
         seconds = np.floor((day - whole) * 86_400)
-        return first_us + whole.astype(np.int64) * DAY_US + seconds.astype(np.int64) * 1_000_000
+        moments: IntArray = first_us + whole.astype(np.int64) * DAY_US
+        moments += seconds.astype(np.int64) * 1_000_000
+        return moments
 
     def dates(self, day: IntArray) -> npt.NDArray[np.datetime64]:
         """Turn whole day numbers into dates."""
@@ -68,7 +70,8 @@ class Clock:
 
     def weekday(self, day: IntArray) -> IntArray:
         """Return 0 (Monday) to 6 for whole day numbers; 1970-01-01 was a Thursday."""
-        return (self.dates(day).astype(np.int64) + 3) % 7
+        weekday: IntArray = (self.dates(day).astype(np.int64) + 3) % 7
+        return weekday
 
     def add_months(self, day: IntArray, months: IntArray | int) -> IntArray:
         """Add calendar months to day numbers whose day of the month is at most 28."""
@@ -76,18 +79,21 @@ class Clock:
         first = dates.astype("datetime64[M]")
         offset = dates - first.astype("datetime64[D]")
         moved = (first + np.asarray(months, dtype="timedelta64[M]")).astype("datetime64[D]")
-        return (moved + offset - self.start).astype(np.int64)
+        result: IntArray = (moved + offset - self.start).astype(np.int64)
+        return result
 
     def before_month_end(self, day: IntArray) -> IntArray:
         """Move day numbers after the 28th of a month back to it, so that months can be added."""
         dates = self.dates(day)
         offset = (dates - dates.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)
-        return day - np.maximum(offset - 27, 0)
+        result: IntArray = day - np.maximum(offset - 27, 0)
+        return result
 
     def months_between(self, earlier: IntArray, later: IntArray) -> IntArray:
         """Count the calendar months from one day number to another, days of the month ignored."""
         first = self.dates(earlier).astype("datetime64[M]")
-        return (self.dates(later).astype("datetime64[M]") - first).astype(np.int64)
+        months: IntArray = (self.dates(later).astype("datetime64[M]") - first).astype(np.int64)
+        return months
 
 
 def sigmoid(value: FloatArray) -> FloatArray:

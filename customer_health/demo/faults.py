@@ -7,7 +7,7 @@ without a rejection. Every bad row is an added row: the good ones all stay.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -70,11 +70,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class Source:
-    """A table's key (prefix and number; None: the table has no id) and the faults it gets."""
+    """The prefix of a table's ids (None: it has no ids) and the faults that its rows get."""
 
     key_prefix: str | None
     faults: tuple[Fault, ...]
-    key: str = field(default="")
 
 
 def _duplicate() -> Fault:
@@ -94,20 +93,22 @@ def _orphan() -> Fault:
     return Fault("orphan", change)
 
 
-def _before_start(column: str) -> Fault:
-    def change(copies: _Copies) -> pa.Table:
-        account = pc.index_in(copies.rows["account_id"], copies.world.account_ids)
-        created = copies.world.population.created_us[account.to_numpy()]
-        early = created - copies.rng.integers(2 * DAY_US, 300 * DAY_US, len(created))
-        return copies.set(column, instants(early))
-
-    return Fault("before_start", change)
-
-
 def _future(column: str) -> Fault:
     def change(copies: _Copies) -> pa.Table:
         late = copies.rng.integers(2 * DAY_US, 40 * DAY_US, len(copies.rows))
         return copies.set(column, instants(copies.micros("loaded_at") + late))
+
+    return Fault("future", change)
+
+
+def _future_ticket() -> Fault:
+    """Move a ticket into the future, unsolved, or it would be wrong twice."""
+
+    def change(copies: _Copies) -> pa.Table:
+        rows = _future("opened_at").change(copies)
+        for column in ("first_response_at", "solved_at"):
+            rows = _Copies(rows, copies.rng, copies.world).constant(column, None)
+        return rows
 
     return Fault("future", change)
 
@@ -150,7 +151,7 @@ def _closed_first(closed: str, opened: str) -> Fault:
 
 
 def _other_version(column: str, value: object, *, has_updated_at: bool) -> Fault:
-    """The same id with another value.
+    """Give a row a second version: the same id with another value.
 
     With `updated_at` it is an hour older than the good row, else it was loaded an hour later: in
     both cases the good row is the one to keep.
@@ -216,7 +217,6 @@ _SOURCES: dict[str, Source] = {
             _other_version("channel", "call", has_updated_at=False),
             _null_account(),
             _orphan(),
-            _before_start("occurred_at"),
             _future("occurred_at"),
         ),
     ),
@@ -241,8 +241,7 @@ _SOURCES: dict[str, Source] = {
             _other_version("priority", "urgent", has_updated_at=True),
             _null_account(),
             _orphan(),
-            _before_start("opened_at"),
-            _future("opened_at"),
+            _future_ticket(),
         ),
     ),
     "survey_responses": Source(
@@ -253,7 +252,6 @@ _SOURCES: dict[str, Source] = {
             _other_version("score", 5.0, has_updated_at=False),
             _null_account(),
             _orphan(),
-            _before_start("responded_at"),
             _future("responded_at"),
         ),
     ),
@@ -296,7 +294,6 @@ _SOURCES: dict[str, Source] = {
             _other_version("channel", "event", has_updated_at=False),
             _null_account(),
             _orphan(),
-            _before_start("occurred_at"),
             _future("occurred_at"),
         ),
     ),
@@ -311,7 +308,9 @@ _SOURCES: dict[str, Source] = {
 }
 
 
-def plant(world: World, name: str, table: pa.Table, part: int = 0) -> tuple[pa.Table, dict[str, int]]:
+def plant(
+    world: World, name: str, table: pa.Table, part: int = 0
+) -> tuple[pa.Table, dict[str, int]]:
     """Append the bad rows of a table; return it and the number of rows per kind.
 
     Tables too small for all kinds get one row of the first few, so that the bad share stays
@@ -351,10 +350,7 @@ def _choose(
 
 
 def _renumbered(name: str, prefix: str, rows: pa.Table, number: int) -> pa.Table:
-    """Give copied rows ids of their own, after those of the good rows.
-
-    Accounts are an exception that does not arise: their only fault with a new row has no id.
-    """
+    """Give copied rows ids of their own, in the style of the good rows and after them."""
     key = TABLES[name].names[0]
     width = len(rows[key][0].as_py()) - len(prefix)
     ids = padded_ids(prefix, number + 1 + np.arange(len(rows)), width)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
+from typing import Self
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +17,7 @@ from customer_health.errors import HealthError
 
 MAX_PART_ROWS = 2_000_000
 _ROW_GROUP_ROWS = 245_760
+_DISTINCT = {"event_id", "occurred_at"}  # no value twice in large tables: a dictionary only costs
 
 
 class RawFiles:
@@ -29,26 +30,25 @@ class RawFiles:
         self.target = target
         self.rows: dict[str, int] = dict.fromkeys(TABLES, 0)
         self._parts: dict[str, int] = dict.fromkeys(TABLES, 0)
-        self._scratch: Path | None = None
+        self._scratch = target / ".incoming"
 
-    def __enter__(self) -> RawFiles:
-        self.target.mkdir(parents=True, exist_ok=True)
-        self._scratch = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self.target))
+    def __enter__(self) -> Self:
+        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed run may have left
+        self._scratch.mkdir(parents=True)
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        assert self._scratch is not None
         try:
             if kind is None:
                 for name in TABLES:
-                    shutil.rmtree(self.target / name, ignore_errors=True)
-                    os.replace(self._scratch / name, self.target / name)
+                    if (self.target / name).exists():
+                        (self.target / name).replace(self._scratch / f"earlier-{name}")
+                    (self._scratch / name).replace(self.target / name)
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def write(self, name: str, table: pa.Table) -> None:
         """Append rows to a raw table, as one or more new part files."""
-        assert self._scratch is not None
         folder = self._scratch / name
         folder.mkdir(exist_ok=True)
         for low in range(0, max(len(table), 1), MAX_PART_ROWS):
@@ -57,26 +57,15 @@ class RawFiles:
                 folder / f"part-{self._parts[name]:05d}.parquet",
                 compression="snappy",
                 row_group_size=_ROW_GROUP_ROWS,
-                use_dictionary=[
-                    column.name for column in table.schema if _repeats(column)
-                ],
+                use_dictionary=[name for name in table.column_names if name not in _DISTINCT],
                 store_schema=False,
             )
             self._parts[name] += 1
         self.rows[name] += len(table)
 
 
-def _repeats(column: pa.Field) -> bool:
-    """Tell whether a column holds few different values, so that a dictionary pays."""
-    if pa.types.is_dictionary(column.type):
-        return True
-    return pa.types.is_string(column.type) and column.name not in {
-        field.names[0] for field in TABLES.values()
-    } or column.name == "loaded_at"
-
-
 def create_landing(home: Path) -> Path:
-    """(Re)create `home/landing.duckdb`: schema `raw`, one view per raw table over its Parquet files.
+    """(Re)create `home/landing.duckdb`: schema `raw`, one view per table over its Parquet files.
 
     The new file replaces the old one at once; readers of the old one keep it. Returns its path.
     Raises HealthError when there is no raw data below `home/raw`.
@@ -86,10 +75,8 @@ def create_landing(home: Path) -> Path:
     if not present:
         raise HealthError(f"no raw tables in {raw}: run `customer-health demo` first")
     landing = home / "landing.duckdb"
-    handle, scratch_name = tempfile.mkstemp(prefix=".landing-", suffix=".duckdb", dir=home)
-    os.close(handle)
-    scratch = Path(scratch_name)
-    scratch.unlink()  # DuckDB wants to create the file itself
+    scratch = home / f".landing-{os.getpid()}.duckdb"
+    scratch.unlink(missing_ok=True)
     try:
         with duckdb.connect(str(scratch)) as connection:
             connection.execute("create schema raw")
@@ -102,7 +89,7 @@ def create_landing(home: Path) -> Path:
         with scratch.open("rb") as written:
             os.fsync(written.fileno())
         landing.with_name(landing.name + ".wal").unlink(missing_ok=True)
-        os.replace(scratch, landing)
+        scratch.replace(landing)
     finally:
         scratch.unlink(missing_ok=True)
         scratch.with_name(scratch.name + ".wal").unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,9 @@ def generate(
         end_date: nothing that happened is later than this day, 00:00 UTC (exclusive).
         progress: called with a stage's name and the share that is done (0-1).
 
-    Raises UsageError when a size is too small to show anything.
+    Raises:
+        UsageError: a size is too small to show anything.
+
     """
     for name, value, least in (
         ("accounts", accounts, MIN_ACCOUNTS),
@@ -109,7 +111,7 @@ def generate(
             spoiled, bad_rows[name] = plant(world, name, table)
             files.write(name, spoiled)
         tell("events", _RECORDS_SHARE)
-        _write_usage(world, users, events, files, bad_rows, tell)
+        _write_usage(world, users, events, files, bad_rows=bad_rows, tell=tell)
         rows = files.rows
     tell("done", 1.0)
     return _summary(target, world, end_date, rows, bad_rows)
@@ -140,6 +142,7 @@ def _write_usage(
     users: usage.Users,
     events: int,
     files: RawFiles,
+    *,
     bad_rows: dict[str, dict[str, int]],
     tell: Progress,
 ) -> None:
@@ -189,7 +192,7 @@ def _summary(
         accounts=world.count,
         days=world.clock.days,
         seed=world.seed,
-        start_date=world.clock.start.item(),
+        start_date=end_date - timedelta(days=world.clock.days),
         end_date=end_date,
         rows=dict(rows),
         bad_rows={name: counts for name, counts in bad_rows.items() if any(counts.values())},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,9 +83,7 @@ def crm_accounts(world: World) -> pa.Table:
     cadence = np.array([90, 60, 30])[segment]
     has_cadence = (segment > 0) | (rng.random(count) < 0.3)
     churned = np.where(world.churn_reason >= 0, clock.instants(world.end_day), NEVER)
-    trial_end = np.where(
-        people.trial_end_day < FAR, clock.instants(people.trial_end_day), NEVER
-    )
+    trial_end = np.where(people.trial_end_day < FAR, clock.instants(people.trial_end_day), NEVER)
     deleted = world.deleted_day < FAR
     last_change = np.full(count, NEVER)
     before = world.changes.day < clock.days
@@ -175,9 +174,7 @@ def crm_contacts(world: World, users: Users) -> tuple[Contacts, pa.Table]:
     role = np.where(successor, 0, role)
 
     left = (place == 0) & lives[account]
-    left_us = np.where(
-        left, clock.instants(people.champion_left_day + 0.6)[account], NEVER
-    )
+    left_us = np.where(left, clock.instants(people.champion_left_day + 0.6)[account], NEVER)
     created = people.created_us[account] + (rng.exponential(6.0, len(account)) * DAY_US).astype(
         np.int64
     )
@@ -232,7 +229,8 @@ def _contact_of(
     """Pick a contact of each account, not the champion after he or she has left."""
     place = rng.integers(0, contacts.steady[account])
     left = (place == 0) & (day >= contacts.champion_left_day[account])
-    return contacts.first[account] + place + left
+    contact: IntArray = contacts.first[account] + place + left
+    return contact
 
 
 def crm_touchpoints(world: World, contacts: Contacts) -> pa.Table:
@@ -240,7 +238,7 @@ def crm_touchpoints(world: World, contacts: Contacts) -> pa.Table:
     rng = stage_rng(world.seed, "crm_touchpoints")
     health = world.weekly_health()
     base = np.array([0.12, 0.4, 0.8])[world.population.segment][:, None]
-    mutual = base * np.exp(0.45 * health)
+    mutual = base * np.exp(0.55 * health)
     chasing = 0.5 * base * np.exp(-0.15 * health)
     account, day = _moments(rng, world, mutual + chasing)
     week = (day // 7).astype(np.int64)
@@ -341,18 +339,12 @@ def crm_opportunities(world: World) -> pa.Table:
     created_us = clock.instants(created)
     created_us = np.maximum(created_us, world.population.created_us[account] + HOUR_US)
     closed_us = np.where(closed < FAR, clock.instants(closed), NEVER)
-    is_known = (created_us < clock.end_us) & (closed_us < clock.end_us)
-    is_known &= (closed_us == NEVER) | (closed_us > created_us)
-    account, kind, stage, amount = account[is_known], kind[is_known], stage[is_known], amount[is_known]
-    created_us, closed_us = created_us[is_known], closed_us[is_known]
     order = np.lexsort((kind, account, created_us))
     account, created_us, closed_us = account[order], created_us[order], closed_us[order]
     return raw_table(
         "crm_opportunities",
         {
-            "opportunity_id": padded_ids(
-                "O", np.arange(1, len(order) + 1), id_width(len(order))
-            ),
+            "opportunity_id": padded_ids("O", np.arange(1, len(order) + 1), id_width(len(order))),
             "account_id": world.account_ids.take(pa.array(account)),
             "opportunity_type": pick(
                 ("new", "renewal", "expansion", "contraction"), kind[order].astype(np.int64)
@@ -367,7 +359,7 @@ def crm_opportunities(world: World) -> pa.Table:
     )
 
 
-_Sold = tuple[IntArray, IntArray, IntArray, FloatArray, FloatArray, FloatArray]
+_Sold = tuple[IntArray, IntArray, IntArray, FloatArray, npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def _conversions(world: World) -> _Sold:
@@ -388,9 +380,9 @@ def _from_changes(rng: np.random.Generator, world: World) -> _Sold:
     kept = (changes.kind != 3) | annual
     account, day, kind = changes.account[kept], changes.day[kept], changes.kind[kept]
     amount = changes.amount[kept]
-    lead = np.where(
-        np.isin(kind, [0, 3]), 90, np.where(kind == 1, 35, 18)
-    ) * rng.uniform(0.7, 1.1, len(account))
+    lead = np.where(np.isin(kind, [0, 3]), 90, np.where(kind == 1, 35, 18)) * rng.uniform(
+        0.7, 1.1, len(account)
+    )
     late = (world.population.role[account] == Role.LATE_RENEWAL) & (kind == 0)
     closed = day - 0.1 - rng.uniform(0, 6, len(account))
     closed = np.where(late, day + 9.6, closed)
@@ -516,7 +508,7 @@ def onboarding_milestones(world: World) -> pa.Table:
     """Return five milestones per account since the plan exists; healthy accounts keep the dates."""
     rng = stage_rng(world.seed, "onboarding_milestones")
     people, clock = world.population, world.clock
-    who = np.flatnonzero((people.created_day >= _MILESTONES_SINCE_DAY))
+    who = np.flatnonzero(people.created_day >= _MILESTONES_SINCE_DAY)
     steps = len(_MILESTONES)
     account = np.repeat(who, steps)
     step = np.tile(np.arange(steps), len(who))
@@ -534,9 +526,7 @@ def onboarding_milestones(world: World) -> pa.Table:
     return raw_table(
         "onboarding_milestones",
         {
-            "milestone_id": padded_ids(
-                "M", np.arange(1, len(account) + 1), id_width(len(account))
-            ),
+            "milestone_id": padded_ids("M", np.arange(1, len(account) + 1), id_width(len(account))),
             "account_id": world.account_ids.take(pa.array(account)),
             "milestone_key": pick([key for key, _, _ in _MILESTONES], step),
             "weight": np.array([weight for _, weight, _ in _MILESTONES])[step],
@@ -556,7 +546,10 @@ def marketing_engagements(world: World, contacts: Contacts) -> pa.Table:
     opened = rng.random(len(sent_account)) < sigmoid(
         -0.4 + 0.7 * world.health_on(sent_account, sent_day)
     )
-    open_account, open_day = sent_account[opened], sent_day[opened] + rng.exponential(0.7, opened.sum())
+    open_account, open_day = (
+        sent_account[opened],
+        sent_day[opened] + rng.exponential(0.7, opened.sum()),
+    )
     clicked = rng.random(len(open_account)) < sigmoid(
         -0.9 + 0.4 * world.health_on(open_account, open_day)
     )

@@ -216,7 +216,9 @@ def _daily_level(
     """
     people, clock = world.population, world.clock
     day = np.arange(clock.days)
-    weekly = np.exp(_USAGE_SLOPE * world.weekly_health(accounts) + noise) * factor[accounts][:, None]
+    weekly = (
+        np.exp(_USAGE_SLOPE * world.weekly_health(accounts) + noise) * factor[accounts][:, None]
+    )
     level = weekly.astype(np.float32)[:, day // 7]
     level *= _WORKDAYS[clock.weekday(day)][None, :]
     month = clock.dates(day).astype("datetime64[M]").astype(np.int64) % 12 + 1
@@ -282,8 +284,8 @@ def make_activity(world: World, users: Users, events: int, mean_events: float) -
         busy = np.flatnonzero(crowded[users.account[who]])
         rate[busy] = np.where(rate[busy] > 0, np.maximum(rate[busy], 0.3), 0)
         # An exponential draw is below the rate with probability 1 - exp(-rate).
-        row, day = np.nonzero(rng.standard_exponential(rate.shape, dtype=np.float32) < rate)
-        found.append(((row + who[0]).astype(np.int32), day.astype(np.int16)))
+        row, on = np.nonzero(rng.standard_exponential(rate.shape, dtype=np.float32) < rate)
+        found.append(((row + who[0]).astype(np.int32), on.astype(np.int16)))
     user = np.concatenate([part[0] for part in found])
     day = np.concatenate([part[1] for part in found])
     order = np.argsort(day, kind="stable")
@@ -296,7 +298,7 @@ def make_activity(world: World, users: Users, events: int, mean_events: float) -
 
 
 def _account_chunks(world: World, users: Users) -> list[tuple[int, int]]:
-    """Cut the accounts into runs whose users × days stay below _CHUNK_CELLS (one account may not)."""
+    """Cut the accounts into runs of at most _CHUNK_CELLS users × days (an account stays whole)."""
     room = max(1, _CHUNK_CELLS // world.clock.days)
     chunks, low = [], 0
     while low < world.count:
@@ -330,7 +332,14 @@ def usage_parts(world: World, users: Users, activity: Activity) -> Iterator[Usag
         # Shares are taken of the running total, so that small parts get their share as well.
         done = [int(_FAULT_SHARE * events_before[place]) for place in (low, high)]
         result = _one_part(
-            rng, world, users, piece, taste, int(events_before[low]), total + planted, done
+            rng,
+            world,
+            users,
+            piece,
+            taste,
+            first_number=int(events_before[low]),
+            first_bad_number=total + planted,
+            fault_range=done,
         )
         planted += sum(result.bad_rows.values())
         yield result
@@ -383,6 +392,7 @@ def _one_part(
     users: Users,
     piece: Activity,
     taste: _Tastes,
+    *,
     first_number: int,
     first_bad_number: int,
     fault_range: list[int],
@@ -398,7 +408,7 @@ def _one_part(
     again_at = again_at.astype(np.int64)
     is_login = (place == 0) | (place == again_at[row])
 
-    occurred = _moments(rng, world, account, piece.day, row, starts, again_at)
+    occurred = _moments(rng, world, account, piece.day, row, starts=starts, again_at=again_at)
     code = _names(rng, account, piece.day, row, taste)
     code[is_login] = _LOGIN
     seconds = np.ceil(50.0 * rng.standard_exponential(len(row)))
@@ -429,6 +439,7 @@ def _moments(
     account: IntArray,
     day: npt.NDArray[np.int16],
     row: IntArray,
+    *,
     starts: IntArray,
     again_at: IntArray,
 ) -> IntArray:
@@ -463,7 +474,7 @@ def _names(
     first = (account * plans + taste.plan[account, week]) * features
     draw = rng.random(len(row), dtype=np.float32)
     rank = (breadth[row] * draw * draw).astype(np.int64)
-    code = taste.order.reshape(-1)[first[row] + rank]
+    code: npt.NDArray[np.int8] = taste.order.reshape(-1)[first[row] + rank]
     needs_help = rng.random(len(row), dtype=np.float32) < taste.help_share[account, week][row]
     code[needs_help] = _HELP
     return code

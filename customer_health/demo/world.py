@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ import pyarrow as pa
 from customer_health.demo.columns import (
     DAY_US,
     FAR,
-    NEVER,
     BoolArray,
     Clock,
     FloatArray,
@@ -119,7 +119,6 @@ class Population:
     trial_end_day: IntArray  # FAR: no trial
     paid_day: IntArray  # FAR: never paid
     champion_left_day: IntArray  # FAR: still there
-    seat_scale: float
 
     def has_role(self, *roles: Role) -> BoolArray:
         """Tell which accounts have one of the roles."""
@@ -196,13 +195,13 @@ class World:
         weeks = self.health[:, _BURN_WEEKS : _BURN_WEEKS + self.clock.weeks]
         return (weeks if accounts is None else weeks[accounts]).astype(np.float64)
 
-    def health_on(self, account: IntArray, day: npt.NDArray[np.generic]) -> FloatArray:
+    def health_on(self, account: IntArray, day: npt.NDArray[Any]) -> FloatArray:
         """Return the latent health of accounts on days (days beyond the matrix are clipped)."""
         week = np.floor(np.asarray(day, dtype=np.float64) / 7).astype(np.int64) + _BURN_WEEKS
         week = np.clip(week, 0, self.health.shape[1] - 1)
         return self.health[account, week].astype(np.float64)
 
-    def is_active(self, account: IntArray, day: npt.NDArray[np.generic]) -> BoolArray:
+    def is_active(self, account: IntArray, day: npt.NDArray[Any]) -> BoolArray:
         """Tell on which (account, day) pairs the account can act inside the window."""
         result: BoolArray = (day >= self.active_from[account]) & (day < self.active_to[account])
         return result
@@ -216,7 +215,7 @@ def build_world(clock: Clock, seed: int, accounts: int, events: int) -> World:
     endings = _Endings.simulate(clock, seed, population, health)
     health = _winding_down(clock, population, health, endings)
     terms, changes = _contracts(clock, seed, population, endings)
-    return _assemble(clock, seed, population, health, endings, terms, changes)
+    return _assemble(clock, seed, population, health, endings=endings, terms=terms, changes=changes)
 
 
 def _roles(rng: np.random.Generator, accounts: int) -> IntArray:
@@ -311,7 +310,6 @@ def _population(clock: Clock, seed: int, accounts: int, events: int) -> Populati
         trial_end_day=trial_end,
         paid_day=paid,
         champion_left_day=left_day,
-        seat_scale=scale,
     )
 
 
@@ -357,9 +355,7 @@ def _mean_before(
     return result
 
 
-def _split_trials(
-    seed: int, population: Population, health: npt.NDArray[np.float32]
-) -> None:
+def _split_trials(seed: int, population: Population, health: npt.NDArray[np.float32]) -> None:
     """Let the healthier part of the finished trials convert; the others never pay."""
     rng = stage_rng(seed, "trials")
     trials = np.flatnonzero(population.role == Role.TRIAL_CONVERTED)
@@ -436,9 +432,7 @@ class _Endings:
         return cls(day, month, is_renewal, lagged, end, reason, notice)
 
 
-def _voluntary_ends(
-    clock: Clock, day: IntArray, needed: FloatArray, paid: IntArray
-) -> IntArray:
+def _voluntary_ends(clock: Clock, day: IntArray, needed: FloatArray, paid: IntArray) -> IntArray:
     """Return the day on which each account leaves, FAR if it stays.
 
     `needed` is the hazard level from which on an account leaves at a step; bisection finds the
@@ -497,7 +491,7 @@ def _contracts(
     """Write subscription rows: past terms, renewals, upgrades, contractions and endings."""
     rng = stage_rng(seed, "contracts")
     count = len(population.role)
-    rows: list[tuple[npt.NDArray[np.generic], ...]] = []
+    rows: list[tuple[npt.NDArray[Any], ...]] = []
     changes: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
     running = _past_terms(clock, population, endings, rows)
     can_change = ~population.has_role(*_NEVER_CHANGE)
@@ -565,7 +559,7 @@ def _contracts(
     )
     rows.append(_trial_rows(clock, population))
     return _sorted_terms(rows), Changes(
-        *(np.concatenate([part[i] for part in changes]) for i in range(4))  # type: ignore[arg-type]
+        *(np.concatenate([part[i] for part in changes]) for i in range(4))
     )
 
 
@@ -573,7 +567,7 @@ def _past_terms(
     clock: Clock,
     population: Population,
     endings: _Endings,
-    rows: list[tuple[npt.NDArray[np.generic], ...]],
+    rows: list[tuple[npt.NDArray[Any], ...]],
 ) -> _Running:
     """Write the annual terms that were over before the window and return the running rows."""
     paid = np.where(population.paid_day < FAR, population.paid_day, 0)
@@ -606,7 +600,7 @@ def _past_terms(
 
 def _term_rows(
     who: IntArray, running: _Running, end: IntArray, cancelled: bool, notice: IntArray
-) -> tuple[npt.NDArray[np.generic], ...]:
+) -> tuple[npt.NDArray[Any], ...]:
     """Return the fields of Terms for the running rows of `who`, ended on `end`."""
     return (
         who,
@@ -622,7 +616,7 @@ def _term_rows(
     )
 
 
-def _trial_rows(clock: Clock, population: Population) -> tuple[npt.NDArray[np.generic], ...]:
+def _trial_rows(clock: Clock, population: Population) -> tuple[npt.NDArray[Any], ...]:
     """Return the fields of Terms for the trials: MRR 0, ended when the trial is over."""
     who = np.flatnonzero(population.trial_end_day < FAR)
     end = population.trial_end_day[who]
@@ -641,7 +635,7 @@ def _trial_rows(clock: Clock, population: Population) -> tuple[npt.NDArray[np.ge
     )
 
 
-def _sorted_terms(rows: list[tuple[npt.NDArray[np.generic], ...]]) -> Terms:
+def _sorted_terms(rows: list[tuple[npt.NDArray[Any], ...]]) -> Terms:
     """Join the collected rows and sort them by account and start."""
     fields = [np.concatenate([row[i] for row in rows]) for i in range(10)]
     order = np.lexsort((fields[1], fields[0]))
@@ -653,6 +647,7 @@ def _assemble(
     seed: int,
     population: Population,
     health: npt.NDArray[np.float32],
+    *,
     endings: _Endings,
     terms: Terms,
     changes: Changes,
@@ -703,4 +698,4 @@ def _assemble(
     )
 
 
-__all__ = ["NEVER", "Changes", "Population", "Role", "Terms", "World", "build_world"]
+__all__ = ["Changes", "Population", "Role", "Terms", "World", "build_world"]

@@ -1,8 +1,8 @@
 {#- ISO 8601 text as a timestamp in UTC; null where it is none.
 
-    `Z`, `UTC`, `+05:30`, `+0530` and `+05` are applied. Text without offset counts in naive_zone; with
-    no zone it is null, since a guess would be wrong for most of the world. A date alone is its
-    midnight in UTC, as a column of type date would be.
+    `Z`, `UTC`, `+05:30`, `+0530` and `+05` are applied. Text without offset counts in naive_zone;
+    with no zone it is null, since a guess would be wrong for most of the world. A date alone is
+    its midnight in UTC, as a column of type date would be.
 
     expression: SQL of text, trimmed;  naive_zone: name of a zone, or none
     Example: parse_timestamp("'2026-01-01T00:00:00+05'", none) -> 2025-12-31 19:00:00. -#}

@@ -10,8 +10,9 @@
     nullif(trim(both ' ' || chr(9) || chr(10) || chr(13) from {{ expression }}), '')
 {%- endmacro %}
 
-{#- Nearly all ids have nothing to trim, and to look at their ends first is eight times as fast. In
-    DuckDB's binary order a text below '!' is empty or begins with a blank or a control character. -#}
+{#- Nearly all ids have nothing to trim, and to look at their ends first is eight times as fast.
+    In DuckDB's binary order a text below '!' is empty or begins with a blank or a control
+    character. -#}
 {% macro duckdb__trimmed(expression) -%}
     case
         when

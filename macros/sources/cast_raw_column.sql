@@ -3,7 +3,8 @@
 
     name: column;  kind: see input_contract;  class: see type_class, none for an absent column;
     type: the raw type, lower case
-    Example: cast_raw_column('issued_at', 'timestamp', 'date', 'date') -> cast(issued_at as timestamp). -#}
+    Example: cast_raw_column('issued_at', 'timestamp', 'date', 'date')
+        -> cast(issued_at as timestamp). -#}
 {% macro cast_raw_column(name, kind, class, type) -%}
     {%- set target_type = customer_health.contract_type(kind) -%}
     {%- if class is none or kind in ['id', 'text', 'label', 'code', 'currency'] -%}
@@ -31,7 +32,10 @@
     {%- elif kind == 'integer' and class == 'text' -%}
         {{ customer_health.parse_bigint(name) }}
     {%- elif kind == 'integer' and class in ['integer', 'number'] -%}
-        case when abs({{ name }}) < 1000000000000000 and {{ name }} = floor({{ name }}) then cast({{ name }} as {{ target_type }}) end
+        case
+            when abs({{ name }}) < 1000000000000000 and {{ name }} = floor({{ name }})
+                then cast({{ name }} as {{ target_type }})
+        end
     {%- elif kind == 'boolean' and class == 'text' -%}
         {{ customer_health.parse_boolean(name) }}
     {%- elif kind == 'boolean' and class == 'boolean' -%}

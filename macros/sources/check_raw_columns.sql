@@ -1,12 +1,22 @@
-{#- Stops the run where a raw table lacks a column that the input contract asks for. One line names
-    the table, the column and the nearest name that the table has.
+{#- Stops the run where a raw table that is declared does not exist, or lacks a column that the
+    input contract asks for. One line names the table, the column and the nearest name there is.
 
     table: name in the input contract;  columns: its columns;  types: dict of raw_column_types
     Example: raw table crm_accounts has no column created_at (nearest: create_at) … -#}
 {% macro check_raw_columns(table, columns, types) -%}
     {%- if execute -%}
+        {%- if not types -%}
+            {{ exceptions.raise_compiler_error(
+                'raw table ' ~ table ~ ' does not exist: load it'
+                ~ (
+                    ', or set customer_health__using_' ~ table ~ ': false'
+                    if table != 'crm_accounts' else ''
+                )
+            ) }}
+        {%- endif -%}
         {%- for name, kind, need in columns if need != 'optional' and name not in types -%}
-            {%- set unknown = types.keys() | reject('in', columns | map(attribute=0) | list) | list -%}
+            {%- set known = columns | map(attribute=0) | list -%}
+            {%- set unknown = types.keys() | reject('in', known) | list -%}
             {%- set nearest = customer_health.nearest_name(name, unknown or types.keys() | list) -%}
             {{ exceptions.raise_compiler_error(
                 'raw table ' ~ table ~ ' has no column ' ~ name

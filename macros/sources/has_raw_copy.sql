@@ -2,7 +2,8 @@
     tell a bad value from none.
 
     kind: see input_contract;  class: see type_class, none for an absent column
-    Example: has_raw_copy('timestamp', 'text') -> true;  has_raw_copy('timestamp', 'naive') -> false. -#}
+    Example: has_raw_copy('timestamp', 'text') -> true;
+        has_raw_copy('timestamp', 'naive') -> false. -#}
 {% macro has_raw_copy(kind, class) -%}
     {%- if class is none or kind in ['id', 'text', 'label', 'code', 'currency'] -%}
         {{ return(false) }}

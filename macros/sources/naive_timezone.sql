@@ -10,7 +10,8 @@
     {%- set zone = zone | string | trim -%}
     {%- if not modules.re.match('^[A-Za-z][A-Za-z0-9_+/-]{0,63}$', zone) -%}
         {{ exceptions.raise_compiler_error(
-            "customer_health__naive_timezone: '" ~ zone[:40] ~ "' is no name of a zone, write it as Europe/Berlin"
+            "customer_health__naive_timezone: '" ~ zone[:40]
+            ~ "' is no name of a zone, write it as Europe/Berlin"
         ) }}
     {%- endif -%}
     {{ return(zone) }}

@@ -1,5 +1,5 @@
-{#- No row, in the columns and types of a staging model: what a table that a deployment does not have
-    looks like downstream.
+{#- No row, in the columns and types of a staging model: what a table that a deployment does not
+    have looks like downstream.
 
     columns: list of [name, kind, need], see input_contract
     Example: select cast(null as date) as rate_date, … where 1 = 0. -#}

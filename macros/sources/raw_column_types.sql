@@ -1,5 +1,5 @@
-{#- The columns that a raw table has, with their types, as the warehouse tells. Unit tests of staging
-    models override this macro, since their input is no table.
+{#- The columns that a raw table has, with their types, as the warehouse tells. Unit tests of
+    staging models override this macro, since their input is no table.
 
     relation: the source
     returns: dict of column name (lower case) to type (lower case); empty while dbt parses

@@ -2,21 +2,23 @@
     row_key, loaded_at and rejection_reason. Only usable rows take part, and only those whose key
     occurs more than once are compared at all: grouping finds them, at half the cost of numbering.
 
-    Identical rows become one, with copy_count. Of different ones the contract's `wins` decides, then
-    a hash of the row, so that the order of the rows never matters; the others are rejected.
+    Identical rows become one, with copy_count. Of different ones the contract's `wins` decides,
+    then a hash of the row, so that the order of the rows never matters; the others are rejected.
     loaded_at is the first time that the row was loaded.
 
     Ends in the CTE repeated_rows: the columns, row_key, loaded_at, copy_count, rejection_reason.
     table: name in the input contract
-    keys: CTE to look for repeated keys in, where that should not be `checked`: DuckDB keeps a CTE
-        that is read twice as a whole, which is too much for events
-    Example: {{ customer_health.repeated_rows('product_events') }}, final as (select * from repeated_rows). -#}
+    keys: CTE with the row_key of every row, usable or not, to look for repeated keys in where
+        `checked` should not be read twice
+    Example: {{ customer_health.repeated_rows('product_events') }}, final as (…). -#}
 {% macro repeated_rows(table, keys='checked') -%}
     {%- set contract = customer_health.input_contract()[table] -%}
 repeated_keys as (
     select row_key
     from {{ keys }}
+    {%- if keys == 'checked' %}
     where rejection_reason is null
+    {%- endif %}
     group by row_key
     having count(*) > 1
 ),

@@ -1,4 +1,5 @@
-{#- What a row is called, as text: its id, its key columns joined, or a hash where a part is missing.
+{#- What a row is called, as text: its id, its key columns joined, or a hash where a part is
+    missing.
 
     table: name in the input contract;  rows: the CTE
     Example: billing_exchange_rates -> EUR|2026-06-30. -#}
@@ -12,7 +13,8 @@
         {%- endif -%}
     {%- endfor -%}
     {%- for name in contract['key'] -%}
-        {%- do parts.append('coalesce(cast(' ~ rows ~ '.' ~ name ~ ' as ' ~ dbt.type_string() ~ "), '')") -%}
+        {%- set as_text = 'cast(' ~ rows ~ '.' ~ name ~ ' as ' ~ dbt.type_string() ~ ')' -%}
+        {%- do parts.append('coalesce(' ~ as_text ~ ", '')") -%}
     {%- endfor -%}
     {%- if contract['key'] | length == 1 -%}
         coalesce({{ rows }}.{{ contract['key'][0] }}, {{ customer_health.row_hash(table, rows) }})

@@ -1,5 +1,6 @@
-{#- CTEs that end in `final`: every usable row once, with the number of its copies, and every rejected
-    row with its reason. The counterpart of repeated_rows for tables that are copied as a whole.
+{#- CTEs that end in `final`: every usable row once, with the number of its copies, and every
+    rejected row with its reason. The counterpart of repeated_rows for tables that are copied as a
+    whole.
 
     table: name in the input contract; needs the CTE `checked` of repeated_rows
     Example: {{ customer_health.settled_rows('crm_contacts') }} select * from final. -#}

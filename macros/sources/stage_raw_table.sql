@@ -37,7 +37,9 @@ trimmed_rows as (
 cast_rows as (
     select
         {%- for name, kind, need in columns %}
-        {%- set cast_column = customer_health.cast_raw_column(name, kind, classes.get(name), types.get(name)) %}
+        {%- set cast_column = customer_health.cast_raw_column(
+            name, kind, classes.get(name), types.get(name)
+        ) %}
         {{ cast_column }}{% if cast_column != name %} as {{ name }}{% endif %},
         {%- if customer_health.has_raw_copy(kind, classes.get(name)) %}
         {{ name }} as raw_{{ name }},

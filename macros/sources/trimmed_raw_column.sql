@@ -4,7 +4,10 @@
     name: column;  kind: see input_contract;  class: see type_class, none for an absent column
     Example: trimmed_raw_column('plan', 'label', 'text') -> the trimmed plan. -#}
 {% macro trimmed_raw_column(name, kind, class) -%}
-    {%- set as_text = name if class == 'text' else 'cast(' ~ name ~ ' as ' ~ dbt.type_string() ~ ')' -%}
+    {%- set as_text = name -%}
+    {%- if class != 'text' -%}
+        {%- set as_text = 'cast(' ~ name ~ ' as ' ~ dbt.type_string() ~ ')' -%}
+    {%- endif -%}
     {%- if class is none -%}
         cast(null as {{ customer_health.contract_type(kind) }})
     {%- elif kind == 'text' -%}

@@ -3,23 +3,22 @@
     data_type: text, lower case
     returns: text, zoned (instant with zone), naive (instant without), date, boolean, integer,
         number or other
-    Example: type_class('timestamp with time zone') -> zoned;  type_class('numeric(18,2)') -> number. -#}
+    Example: type_class('timestamp with time zone') -> zoned;
+        type_class('numeric(18,2)') -> number. -#}
 {% macro type_class(data_type) -%}
-    {%- set name = data_type | trim | lower -%}
-    {%- if modules.re.match('^(varchar|character|char|bpchar|text|string|nvarchar|nchar|clob|enum|name)', name) -%}
-        {{ return('text') }}
-    {%- elif modules.re.match('^(timestamptz|timestamp_tz|timestamp_ltz|timestamp.*with time zone|timestamp.*with local)', name) -%}
-        {{ return('zoned') }}
-    {%- elif modules.re.match('^(timestamp|datetime)', name) -%}
-        {{ return('naive') }}
-    {%- elif name == 'date' -%}
-        {{ return('date') }}
-    {%- elif modules.re.match('^bool', name) -%}
-        {{ return('boolean') }}
-    {%- elif modules.re.match('^(u?(tiny|small|big|huge)?int(eger)?[0-9]*|long|short|byte)$', name) -%}
-        {{ return('integer') }}
-    {%- elif modules.re.match('^(double|float|real|decimal|numeric|number|bignumeric)', name) -%}
-        {{ return('number') }}
-    {%- endif -%}
+    {%- set patterns = {
+        'text': '^(varchar|char|bpchar|text|string|nvarchar|nchar|clob|enum|name)',
+        'zoned': '^timestamp(tz|_tz|_ltz|.*with time zone|.*with local)',
+        'naive': '^(timestamp|datetime)',
+        'date': '^date$',
+        'boolean': '^bool',
+        'integer': '^(u?(tiny|small|big|huge)?int(eger)?[0-9]*|long|short|byte)$',
+        'number': '^(double|float|real|decimal|numeric|number|bignumeric)',
+    } -%}
+    {%- for class, pattern in patterns.items() -%}
+        {%- if modules.re.match(pattern, data_type | trim | lower) -%}
+            {{ return(class) }}
+        {%- endif -%}
+    {%- endfor -%}
     {{ return('other') }}
 {%- endmacro %}

@@ -6,5 +6,6 @@
     {%- if table == 'crm_accounts' -%}
         {{ return(true) }}
     {%- endif -%}
-    {{ return(var('customer_health__using_' ~ table) | string | trim | lower in ['true', '1', 'yes']) }}
+    {%- set declared = var('customer_health__using_' ~ table) | string | trim | lower -%}
+    {{ return(declared in ['true', '1', 'yes']) }}
 {%- endmacro %}

@@ -14,7 +14,9 @@
             when {{ rows }}.{{ name }} is null then 'missing_value'
     {%- endfor %}
     {%- for name, kind, need in columns if kind == 'double' %}
-            when {{ rows }}.{{ name }} is not null and not {{ customer_health.is_finite(rows ~ '.' ~ name) }}
+            when
+                {{ rows }}.{{ name }} is not null
+                and not {{ customer_health.is_finite(rows ~ '.' ~ name) }}
                 then 'not_finite'
     {%- endfor %}
 {%- endmacro %}

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 
 ANY = "*"
@@ -368,46 +369,45 @@ class Results:
 # -- 1. metric score -----------------------------------------------------------------------------
 
 
-def anchor_score(
-    points: Iterable[tuple[float, float]], value: float, interpolation: str
-) -> Fraction:
+Points = tuple[tuple[Fraction, Fraction], ...]
+
+
+def anchor_score(points: Points, value: float, interpolation: str) -> Fraction:
     """Score (0-10) of a value: linear between neighbouring points, flat outside the ends.
 
     With `step` the score is that of the nearest point at or left of the value.
     """
-    ordered = sorted((Fraction(at), Fraction(score)) for at, score in points)
     wanted = Fraction(value)
-    if wanted <= ordered[0][0]:
-        return ordered[0][1]
-    for (left, left_score), (right, right_score) in pairwise(ordered):
+    if wanted <= points[0][0]:
+        return points[0][1]
+    for (left, left_score), (right, right_score) in pairwise(points):
         if left <= wanted < right:
             if interpolation == "step":
                 return left_score
             return left_score + (right_score - left_score) * (wanted - left) / (right - left)
-    return ordered[-1][1]
+    return points[-1][1]
 
 
-def anchor_set(
-    anchors: Iterable[Anchor], version: str, scorecard_key: str, metric_key: str, tenure_days: int
-) -> list[tuple[float, float]]:
-    """The points that count: exact scorecard before `*`, then the greatest tenure that is reached.
+def anchor_points(anchors: Iterable[Anchor], scorecard_key: str, tenure_days: int) -> Points:
+    """The points that count, by value: the scorecard's own before `*`, then the greatest tenure.
 
-    A set is used whole. Empty when no set applies.
+    anchors: of one version and metric, in any order. A set is used whole.
     """
     candidates = [
         anchor
         for anchor in anchors
-        if anchor.scoring_version == version
-        and anchor.metric_key == metric_key
-        and anchor.scorecard_key in (scorecard_key, ANY)
-        and anchor.tenure_days_from <= tenure_days
+        if anchor.scorecard_key in (scorecard_key, ANY) and anchor.tenure_days_from <= tenure_days
     ]
     if any(anchor.scorecard_key != ANY for anchor in candidates):
         candidates = [anchor for anchor in candidates if anchor.scorecard_key != ANY]
-    if not candidates:
-        return []
     reached = max(anchor.tenure_days_from for anchor in candidates)
-    return [(a.value, a.score) for a in candidates if a.tenure_days_from == reached]
+    return tuple(
+        sorted(
+            (Fraction(anchor.value), Fraction(anchor.score))
+            for anchor in candidates
+            if anchor.tenure_days_from == reached
+        )
+    )
 
 
 # -- 2. value and its state ----------------------------------------------------------------------
@@ -467,6 +467,7 @@ def covers(metric: Metric, as_of_date: date, coverage: SourceCoverage) -> bool:
 # -- 3. category and account ---------------------------------------------------------------------
 
 
+@cache
 def exact(weight: float) -> Fraction:
     """A number as it is written: 0.1 is one tenth, not the float next to it."""
     return Fraction(repr(weight))
@@ -856,10 +857,12 @@ def score_bands(
         )
         previous: BandResult | None = None
         for key, score, rank in zip(keys, scores, ranks, strict=True):
+            is_health = accounts[key].purpose == HEALTH
             values = knockout_values(world, index, key, accounts[key])
-            band, reason = _final_band(
-                world, key, bands, score, rank, values, accounts[key].purpose
-            )
+            cap = worst_knockout_rank(world, key, bands, values, is_health)
+            # a CSM judges the health of an account, not its place beside others
+            override = active_override(world, account_id, key[1]) if is_health else None
+            band, reason = _final_band(bands, score, rank, cap, override)
             raw = None if score is None else _raw_band(bands, score)
             is_same = previous is not None and previous.band == band
             since = previous.band_since_date if previous is not None and is_same else key[1]
@@ -874,29 +877,21 @@ def _raw_band(bands: Sequence[Band], score: int) -> str:
 
 
 def _final_band(
-    world: World,
-    key: AccountKey,
     bands: Sequence[Band],
     score: int | None,
     rank: int | None,
-    values: Mapping[str, float],
-    purpose: str,
+    cap: int | None,
+    override: Override | None,
 ) -> tuple[str, str]:
     """Band and reason: score < held < insufficient_data < knockout < override."""
     names = {band.band_rank: band.band_key for band in bands}
-    if score is None or rank is None:
-        band, reason = INSUFFICIENT, INSUFFICIENT
-    else:
-        band = names[rank]
-        reason = "score" if band == _raw_band(bands, score) else "held"
-    cap = worst_knockout_rank(world, key, bands, values, purpose == HEALTH)
-    if cap is not None and (score is None or rank is None or cap < rank):
-        band, reason = names[cap], "knockout"
-    # a CSM judges the health of an account, not its place beside others
-    override = active_override(world, key[0], key[1]) if purpose == HEALTH else None
     if override is not None:
-        band, reason = override.band_key, "override"
-    return band, reason
+        return override.band_key, "override"
+    if score is None or rank is None:
+        return (INSUFFICIENT, INSUFFICIENT) if cap is None else (names[cap], "knockout")
+    if cap is not None and cap < rank:
+        return names[cap], "knockout"
+    return names[rank], "score" if names[rank] == _raw_band(bands, score) else "held"
 
 
 def knockout_values(
@@ -935,7 +930,7 @@ LONGEST_LAG_DAYS = 91
 
 
 def explain_change(
-    world: World,
+    index: Index,
     version: str,
     scorecard_key: str,
     earlier: AccountResult,
@@ -948,8 +943,8 @@ def explain_change(
     """
     path = [
         points_of(list(earlier.metrics.values())),
-        points_of(_replayed(world, version, scorecard_key, earlier, later, is_later_value=False)),
-        points_of(_replayed(world, version, scorecard_key, earlier, later, is_later_value=True)),
+        points_of(_replayed(index, version, scorecard_key, earlier, later, is_later_value=False)),
+        points_of(_replayed(index, version, scorecard_key, earlier, later, is_later_value=True)),
         points_of(list(later.metrics.values())),
     ]
     metric_keys = sorted(set().union(*path))
@@ -961,7 +956,7 @@ def explain_change(
 
 
 def _replayed(
-    world: World,
+    index: Index,
     version: str,
     scorecard_key: str,
     earlier: AccountResult,
@@ -978,9 +973,7 @@ def _replayed(
         value = before.metric_value
         if is_later_value and now.is_known and now.metric_value is not None:
             value = now.metric_value
-        points = anchor_set(
-            world.anchors, version, scorecard_key, now.metric_key, later.tenure_days
-        )
+        points = index.points_for(version, scorecard_key, now.metric_key, later.tenure_days)
         rows.append(
             MetricResult(
                 metric_key=now.metric_key,
@@ -998,7 +991,7 @@ def _replayed(
 
 
 def score_changes(
-    world: World, accounts: Mapping[AccountKey, AccountResult]
+    index: Index, accounts: Mapping[AccountKey, AccountResult]
 ) -> dict[tuple[str, date, str, str], ChangeResult]:
     """The ledger between the in-force health rows of every account."""
     scored: dict[str, dict[date, AccountKey]] = defaultdict(dict)
@@ -1011,7 +1004,7 @@ def score_changes(
             for lag, compared in compared_dates(day, keys).items():
                 _, _, version, scorecard_key = key
                 parts = explain_change(
-                    world, version, scorecard_key, accounts[keys[compared]], accounts[key]
+                    index, version, scorecard_key, accounts[keys[compared]], accounts[key]
                 )
                 for metric_key, (policy, behaviour, absence) in parts.items():
                     changes[account_id, day, lag, metric_key] = ChangeResult(
@@ -1046,20 +1039,37 @@ class Index:
     """Rows of a world by their keys."""
 
     metrics: dict[tuple[str, str], Metric]
+    anchors: dict[tuple[str, str], list[Anchor]]
+    points: dict[tuple[str, str, str, int], Points]
     signals: dict[tuple[str, date, str, str], Signal]
     coverage: dict[tuple[str, date], SourceCoverage]
 
     @classmethod
     def of(cls, world: World) -> Index:
         """The rows of a world."""
+        anchors: dict[tuple[str, str], list[Anchor]] = defaultdict(list)
+        for anchor in world.anchors:
+            anchors[anchor.scoring_version, anchor.metric_key].append(anchor)
         return cls(
             {(row.scoring_version, row.metric_key): row for row in world.metrics},
+            anchors,
+            {},
             {
                 (row.account_id, row.as_of_date, row.scoring_version, row.metric_key): row
                 for row in world.signals
             },
             {(row.source_key, row.as_of_date): row for row in world.source_coverage},
         )
+
+    def points_for(
+        self, version: str, scorecard_key: str, metric_key: str, tenure_days: int
+    ) -> Points:
+        """The anchor points of a metric; remembered, because accounts share them."""
+        key = (version, scorecard_key, metric_key, tenure_days)
+        if key not in self.points:
+            anchors = self.anchors[version, metric_key]
+            self.points[key] = anchor_points(anchors, scorecard_key, tenure_days)
+        return self.points[key]
 
 
 def score_world(world: World) -> Results:
@@ -1081,11 +1091,11 @@ def score_world(world: World) -> Results:
                 for metric in metrics:
                     if metric.metric_key == CHURN:
                         _set_churn(metric, churn[key])
-                    _set_score(world, version, scorecard_key, metric)
+                    _set_score(index, version, scorecard_key, metric)
                 min_coverage = cards[version, scorecard_key].min_coverage
                 accounts[key] = combine(metrics, min_coverage, purpose, scored.is_in_force)
     bands = score_bands(world, index, accounts)
-    return Results(accounts, bands, churn, score_changes(world, accounts))
+    return Results(accounts, bands, churn, score_changes(index, accounts))
 
 
 def _set_churn(metric: MetricResult, churn: ChurnResult) -> None:
@@ -1103,7 +1113,10 @@ def _features(metrics: Iterable[MetricResult]) -> dict[str, Fraction]:
 def _measured(
     world: World, index: Index, day: SpineDay, version: str, scorecard_key: str
 ) -> list[MetricResult]:
-    """The metrics with weight in a scorecard, valued and scored; churn probability not yet."""
+    """The metrics with weight in a scorecard, valued and scored; churn probability not yet.
+
+    A weight of 0, of the metric or of its category, is none.
+    """
     category_weights = {
         row.category_key: row.weight
         for row in world.category_weights
@@ -1114,6 +1127,8 @@ def _measured(
         if row.scoring_version != version or row.scorecard_key != scorecard_key:
             continue
         metric = index.metrics[version, row.metric_key]
+        if not row.weight or not category_weights[metric.category_key]:
+            continue
         signal = index.signals.get((day.account_id, day.as_of_date, version, row.metric_key))
         covered = index.coverage.get((metric.source_key, day.as_of_date))
         value, state = value_and_state(metric, day.as_of_date, day.tenure_days, signal, covered)
@@ -1129,16 +1144,14 @@ def _measured(
             sample_size=signal.sample_size if signal is not None else None,
         )
         if metric.metric_key != CHURN:
-            _set_score(world, version, scorecard_key, result)
+            _set_score(index, version, scorecard_key, result)
         rows.append(result)
     return rows
 
 
-def _set_score(world: World, version: str, scorecard_key: str, metric: MetricResult) -> None:
+def _set_score(index: Index, version: str, scorecard_key: str, metric: MetricResult) -> None:
     """Give a known metric its score."""
     metric.metric_score = None
     if metric.is_known and metric.metric_value is not None:
-        points = anchor_set(
-            world.anchors, version, scorecard_key, metric.metric_key, metric.tenure_days
-        )
+        points = index.points_for(version, scorecard_key, metric.metric_key, metric.tenure_days)
         metric.metric_score = anchor_score(points, metric.metric_value, metric.interpolation)

@@ -8,7 +8,10 @@ account, two accounts of one name, and a name made to break terminals.
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from datetime import date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,10 @@ from customer_health.settings import Settings
 AS_OF = date(2026, 6, 30)
 MARTS = "customer_health"
 SNAPSHOT = "customer_health_snapshots.snap_health__account_bands"
+
+# For processes of their own: they find these modules wherever pytest was started.
+_PATHS = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(_PATHS)}
 
 TABLES: dict[str, dict[str, str]] = {
     "bi_health__account_360": {
@@ -54,7 +61,7 @@ TABLES: dict[str, dict[str, str]] = {
         "sample_size": "bigint",
     },
     "fct_health__score_changes": {
-        "account_id": "varchar", "as_of_date": "date", "lag_days_key": "varchar",
+        "account_id": "varchar", "as_of_date": "date", "lag_key": "varchar",
         "compared_date": "date", "metric_key": "varchar", "policy_points": "double",
         "behaviour_points": "double", "absence_points": "double", "change_points": "double",
         "earlier_value": "double", "later_value": "double", "driver_text": "varchar",
@@ -205,7 +212,7 @@ def change(account_id: str, metric_key: str, **changes: Any) -> dict[str, Any]:
     row = {
         "account_id": account_id,
         "as_of_date": AS_OF,
-        "lag_days_key": "28",
+        "lag_key": "28",
         "compared_date": AS_OF - timedelta(days=28),
         "metric_key": metric_key,
         "policy_points": 0.0,
@@ -251,7 +258,12 @@ def example_rows() -> dict[str, list[dict[str, Any]]]:
         score("A6", as_of_date=earlier, lifecycle_stage="renewal_window", renewal_date=earlier),
     ]  # fmt: skip
     changes = [
-        change("A1", "logins", behaviour_points=-6.5, driver_text="logins 41 → 12 in 30 days"),
+        change(
+            "A1",
+            "logins",
+            behaviour_points=-6.5,
+            driver_text="-6.5 points: logins 41 → 12 in 30 days",
+        ),
         change("A1", "nps", absence_points=-0.5),
         change("A1", "tickets", policy_points=1.0, driver_text="[bold]tickets[/bold]"),
     ]
@@ -265,14 +277,22 @@ def example_rows() -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def write_candidate(
-    path: Path,
-    rows: dict[str, list[dict[str, Any]]] | None = None,
-    *,
-    with_snapshot: bool = True,
-) -> None:
-    """Write a candidate as dbt does: attached as `marts`, which its views then name."""
-    rows = rows or example_rows()
+def write_candidate(path: Path) -> None:
+    """A candidate with the example rows; they are written once and copied from then on."""
+    path.write_bytes(_example_database())
+
+
+@cache
+def _example_database() -> bytes:
+    """The example candidate as bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "candidate.duckdb"
+        write_marts(path, example_rows())
+        return path.read_bytes()
+
+
+def write_marts(path: Path, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Write marts as dbt does: into a database attached as `marts`, which its views then name."""
     connection = duckdb.connect(":memory:")
     try:
         connection.execute(f"attach '{path}' as marts")
@@ -298,12 +318,11 @@ def write_candidate(
             )
             """
         )
-        if with_snapshot:
-            connection.execute("create schema if not exists marts.customer_health_snapshots")
-            connection.execute(
-                f"create table marts.{SNAPSHOT} (account_id varchar not null, band varchar, "
-                "publication_id varchar, dbt_valid_from timestamp, dbt_valid_to timestamp)"
-            )
+        connection.execute("create schema if not exists marts.customer_health_snapshots")
+        connection.execute(
+            f"create table marts.{SNAPSHOT} (account_id varchar not null, band varchar, "
+            "publication_id varchar, dbt_valid_from timestamp, dbt_valid_to timestamp)"
+        )
         connection.execute("checkpoint marts")
     finally:
         connection.close()

@@ -1,18 +1,20 @@
 """Runs the scoring SQL of the dbt project on made-up worlds, without building the project.
 
-The project is compiled once against an empty home, which gives the SQL of every model in its
-full-refresh form. `ScoringDatabase` holds an in-memory DuckDB with catalogs and schemas named as in
+The project is compiled once per session, in the form that builds from nothing and in the form that
+adds to a history. `ScoringDatabase` holds an in-memory DuckDB with catalogs and schemas named as in
 a real run; it fills the tables that the scoring step reads and runs the compiled models in the
 order of the DAG. `random_world` makes such inputs, small and full of edges.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -20,22 +22,26 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-from hypothesis import HealthCheck, settings
-
 import oracle
+import pyarrow as pa
+from hypothesis import HealthCheck, Phase, settings
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 LAST_DATE = date(2026, 6, 30)
 EPOCH = date(1970, 1, 1)
 
-# An example is a whole world of accounts: few are enough, and the time of one says nothing.
+# An example is a whole world of accounts: few are enough, and the time of one says nothing. A world
+# grows from a seed, so that shrinking the seed would only take time.
 scoring_settings = settings(
     deadline=None,
     derandomize="CI" in os.environ,
     database=None,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+
+# where profiles.yml keeps the catalogs, in the folder CUSTOMER_HEALTH_HOME
+DATABASE_FILES = {"build": "build.duckdb", "marts": "candidate.duckdb"}
 
 Row = dict[str, Any]
 
@@ -51,8 +57,10 @@ VARS: dict[str, Any] = {
 
 # What is compared; everything between these and the inputs is run.
 TARGETS = (
-    "int_health__account_bands",
+    "int_health__metric_points",
     "int_health__category_scores",
+    "int_health__account_scores",
+    "int_health__account_bands",
     "fct_health__account_scores",
     "fct_health__metric_scores",
     "fct_health__score_changes",
@@ -118,11 +126,16 @@ INPUTS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """One model of the chain: the relation it makes and the select that makes it."""
+    """One model of the chain: the relation it makes and the select that makes it.
+
+    is_history: rows of earlier runs are kept, and incremental_sql is the select that adds to them.
+    """
 
     name: str
     relation: str
     sql: str
+    is_history: bool
+    incremental_sql: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,20 +168,34 @@ class CompiledProject:
         return replace(self, models=models)
 
 
-def compile_project(home: Path, overrides: Mapping[str, Any] | None = None) -> CompiledProject:
-    """Compile the scoring chain in a scratch home.
+@functools.cache
+def compiled_project() -> CompiledProject:
+    """The scoring chain, compiled once per test session in a scratch home.
 
-    overrides: vars that differ from VARS. Raises RuntimeError with dbt's output when it fails.
+    That is done twice: on an empty home for the first build, and on one with history for the next.
     """
-    home.mkdir(parents=True, exist_ok=True)
-    landing = home / "landing.duckdb"
-    if not landing.exists():
-        duckdb.connect(str(landing)).close()
+    with tempfile.TemporaryDirectory(prefix="scoring-") as folder:
+        home = Path(folder)
+        duckdb.connect(str(home / "landing.duckdb")).close()
+        project = compile_project(home)
+        history = ScoringDatabase(project, home=home)
+        history.run(oracle.World())
+        history.close()
+        later = compile_project(home)
+    models = tuple(
+        replace(first, incremental_sql=again.sql if first.is_history else None)
+        for first, again in zip(project.models, later.models, strict=True)
+    )
+    return replace(project, models=models)
+
+
+def compile_project(home: Path) -> CompiledProject:
+    """Compile the scoring chain in a home. Raises RuntimeError with dbt's output when it fails."""
     command = [
         sys.executable, "-c", "from dbt.cli.main import cli; cli()", "compile", "--quiet",
         "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR),
         "--target-path", str(home / "target"), "--log-path", str(home / "logs"),
-        "--vars", json.dumps({**VARS, **(overrides or {})}),
+        "--vars", json.dumps(VARS),
         "--select", "path:models/intermediate/scoring", "path:models/marts/core",
     ]  # fmt: skip
     environment = {**os.environ, "CUSTOMER_HEALTH_HOME": str(home)}
@@ -212,9 +239,12 @@ def read_manifest(manifest: Mapping[str, Any]) -> CompiledProject:
         visit(by_name[target])
     models = tuple(
         CompiledModel(
-            nodes[node_id]["name"], nodes[node_id]["relation_name"], nodes[node_id]["compiled_code"]
+            name=node["name"],
+            relation=node["relation_name"],
+            sql=node["compiled_code"],
+            is_history=node["config"]["materialized"] == "incremental",
         )
-        for node_id in ordered
+        for node in (nodes[node_id] for node_id in ordered)
     )
     return CompiledProject(models, inputs)
 
@@ -223,9 +253,14 @@ def read_manifest(manifest: Mapping[str, Any]) -> CompiledProject:
 
 
 class ScoringDatabase:
-    """An in-memory DuckDB with the inputs of one world and, after `run`, its scores."""
+    """A DuckDB with the inputs of one world and, after `run`, its scores.
 
-    def __init__(self, project: CompiledProject, threads: int = 2) -> None:
+    In memory, or in the files of a home.
+    """
+
+    def __init__(
+        self, project: CompiledProject, threads: int = 1, home: Path | None = None
+    ) -> None:
         self.project = project
         self.connection = duckdb.connect(
             config={"threads": threads, "preserve_insertion_order": False}
@@ -235,27 +270,55 @@ class ScoringDatabase:
         relations += [table.relation for table in project.inputs.values()]
         parts = [relation.replace('"', "").split(".") for relation in relations]
         for catalog in sorted({part[0] for part in parts}):
-            self.connection.execute(f"attach ':memory:' as {catalog}")
+            file = ":memory:" if home is None else home / DATABASE_FILES[catalog]
+            self.connection.execute(f"attach '{file}' as {catalog}")
         for catalog, schema in sorted({(part[0], part[1]) for part in parts}):
-            self.connection.execute(f"create schema {catalog}.{schema}")
+            self.connection.execute(f"create schema if not exists {catalog}.{schema}")
 
     def close(self) -> None:
         """Release the database."""
         self.connection.close()
 
-    def run(self, world: oracle.World, shuffle: random.Random | None = None) -> None:
-        """Load a world and build every model. `shuffle` puts the rows of all inputs in disorder."""
-        for name, rows in input_rows(world).items():
-            if name in self.project.inputs:
-                rows = list(rows)
-                if shuffle is not None:
-                    shuffle.shuffle(rows)
-                self._load(self.project.inputs[name], rows)
-        missing = set(self.project.inputs) - set(input_rows(world))
+    def run(
+        self,
+        world: oracle.World,
+        shuffle: random.Random | None = None,
+        last_model: str | None = None,
+    ) -> None:
+        """Load a world and build every model, or those up to `last_model`.
+
+        shuffle: puts the rows of all inputs in disorder.
+        """
+        self._load_world(world, shuffle)
+        for model in self.project.models:
+            self._build(model)
+            if model.name == last_model:
+                break
+
+    def update(self, world: oracle.World) -> None:
+        """Build the dates of a world, all at the end of the history that `run` left behind."""
+        self._load_world(world)
+        first = min(row.as_of_date for row in world.scored_versions)
+        for model in self.project.models:
+            if model.incremental_sql is None:
+                self._build(model)
+                continue
+            self.connection.execute(f"delete from {model.relation} where as_of_date >= ?", [first])
+            self.connection.execute(f"insert into {model.relation} by name {model.incremental_sql}")
+
+    def _build(self, model: CompiledModel) -> None:
+        """Make the table of a model from nothing."""
+        self.connection.execute(f"create or replace table {model.relation} as {model.sql}")
+
+    def _load_world(self, world: oracle.World, shuffle: random.Random | None = None) -> None:
+        """Fill every input table. Raises RuntimeError when one is read that has no rows made."""
+        tables = input_rows(world)
+        missing = set(self.project.inputs) - set(tables)
         if missing:
             raise RuntimeError(f"no rows are made for {sorted(missing)}")
-        for model in self.project.models:
-            self.connection.execute(f"create or replace table {model.relation} as {model.sql}")
+        for name, table in self.project.inputs.items():
+            rows = tables[name]
+            self._load(table, rows if shuffle is None else shuffle.sample(rows, len(rows)))
 
     def _load(self, table: InputTable, rows: Sequence[Row]) -> None:
         """Replace a table; columns that no row has are null."""
@@ -273,11 +336,6 @@ class ScoringDatabase:
         result = self.connection.execute(f"select * from {self.project.model(model).relation}")
         names = [column[0] for column in result.description]
         return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
-
-    def sorted_rows(self, model: str) -> list[tuple[Any, ...]]:
-        """All rows of a model as tuples in an order of their own, for bit-by-bit comparison."""
-        relation = self.project.model(model).relation
-        return self.connection.execute(f"select * from {relation} order by all").fetchall()
 
 
 def day_number(day: date) -> int:
@@ -355,6 +413,8 @@ def shares(rng: random.Random, count: int) -> list[float]:
     else:
         cuts = sorted(rng.sample(range(1, 100), count - 1))
         parts = [10_000 * (to - since) for since, to in zip([0, *cuts], [*cuts, 100], strict=True)]
+    if count > 1 and rng.random() < 0.1:
+        parts[-1] = 0
     parts[0] += 1_000_000 - sum(parts)
     return [part / 1_000_000 for part in parts]
 
@@ -418,9 +478,10 @@ def add_policy(
         )
     )
     for metric_key in (*METRICS, oracle.CHURN, "cancel_notice"):
-        add_metric(rng, world, version, metric_key, directions.get(metric_key, 0), shape)
+        direction = directions.get(metric_key, 0)
+        add_metric(rng, world, version, metric_key, direction=direction, shape=shape)
     for scorecard_key, purpose in (("full", "health"), ("lean", "health"), ("grow", "expansion")):
-        add_scorecard(rng, world, version, scorecard_key, purpose, shape)
+        add_scorecard(rng, world, version, scorecard_key, purpose=purpose, shape=shape)
     world.rules += [
         oracle.ScorecardRule(version, 10, "lean", segment="smb", tenure_days_from=60),
         oracle.ScorecardRule(version, 20, "full", lifecycle_stage="onboarding"),
@@ -484,6 +545,7 @@ def add_metric(
     world: oracle.World,
     version: str,
     metric_key: str,
+    *,
     direction: int,
     shape: Shape,
 ) -> None:
@@ -530,6 +592,7 @@ def add_scorecard(
     world: oracle.World,
     version: str,
     scorecard_key: str,
+    *,
     purpose: str,
     shape: Shape,
 ) -> None:
@@ -645,11 +708,11 @@ def add_account(
         for key in METRICS:
             level[key] = min(1.0, max(0.0, level[key] + drift + rng.gauss(0, noise)))
             if rng.random() >= silence:
-                add_signal(rng, world, account_id, day, key, 40 * level[key], shape)
+                value = 40 * level[key]
+                add_signal(rng, world, account_id, day, key, value=value, shape=shape)
         if not shape.is_complete and rng.random() < 0.1:
-            add_signal(
-                rng, world, account_id, day, "cancel_notice", rng.choice([0.0, 0.5, 1.0]), shape
-            )
+            value = rng.choice([0.0, 0.5, 1.0])
+            add_signal(rng, world, account_id, day, "cancel_notice", value=value, shape=shape)
     if not shape.is_complete and rng.random() < 0.4:
         for number in range(rng.randint(1, 2)):
             since = datetime.combine(rng.choice(days), datetime.min.time())
@@ -673,6 +736,7 @@ def add_signal(
     account_id: str,
     day: date,
     metric_key: str,
+    *,
     value: float,
     shape: Shape,
 ) -> None:

@@ -1,62 +1,47 @@
 -- A row that vanishes between a raw table and the scores would never be missed. So, for each raw
 -- table: rows = kept + exact duplicates of kept rows + rejected. Events and daily usage count from
 -- the checked view, which is what the run read of them.
-{% set whole_tables = [
-    'crm_accounts',
-    'crm_contacts',
-    'crm_opportunities',
-    'crm_touchpoints',
-    'crm_csm_sentiments',
-    'crm_health_overrides',
-    'product_users',
-    'product_features',
-    'support_tickets',
-    'survey_responses',
-    'billing_subscriptions',
-    'billing_invoices',
-    'billing_exchange_rates',
-    'onboarding_milestones',
-    'marketing_engagements',
-    'success_goals',
-] %}
 {% set windowed_tables = ['product_events', 'product_usage_daily'] %}
+{% set whole_tables =
+    customer_health.input_contract().keys() | reject('in', windowed_tables) | list
+%}
 
 with
 
 {% for table in whole_tables %}
-staged_{{ table }} as (select * from {{ ref('stg_health__' ~ table) }}),
+    staged_{{ table }} as (select * from {{ ref('stg_health__' ~ table) }}),
 
-settled_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
+    settled_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
 
-valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
+    valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
 
 {% endfor %}
 {% for table in windowed_tables %}
-staged_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
+    staged_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
 
-settled_{{ table }} as (select * from {{ ref('int_health__repeated_' ~ table) }}),
+    settled_{{ table }} as (select * from {{ ref('int_health__repeated_' ~ table) }}),
 
-valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
+    valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
 
 {% endfor %}
 rejected_rows as (select * from {{ ref('int_health__rejected_rows') }}),
 
 row_counts as (
     {% for table in whole_tables + windowed_tables %}
-    select
-        '{{ table }}' as source_table,
-        (select count(*) from staged_{{ table }}) as staged_rows,
-        (select count(*) from valid_{{ table }}) as kept_rows,
-        (
-            select coalesce(sum(copy_count - 1), 0)
-            from settled_{{ table }}
-            where rejection_reason is null
-        ) as exact_duplicates
-    {% if not loop.last %}
+        select
+            '{{ table }}' as source_table,
+            (select count(*) from staged_{{ table }}) as staged_rows,
+            (select count(*) from valid_{{ table }}) as kept_rows,
+            (
+                select coalesce(sum(copy_count - 1), 0)
+                from settled_{{ table }}
+                where rejection_reason is null
+            ) as exact_duplicates
 
-    union all
+        {% if not loop.last %}
+            union all
 
-    {% endif %}
+        {% endif %}
     {% endfor %}
 ),
 

@@ -139,7 +139,7 @@ decisions as (
 -- carried forward by counting the decided rows: each starts a stretch in which it holds
 stretches as (
     select
-        decisions.*,
+        *,
         count(decision) over (
             partition by account_id, scoring_version, scorecard_key, band_rank
             order by day_number
@@ -150,7 +150,7 @@ stretches as (
 
 held_decisions as (
     select
-        stretches.*,
+        *,
         max(decision) over (
             partition by account_id, scoring_version, scorecard_key, band_rank, stretch_number
         ) as held_decision
@@ -240,7 +240,7 @@ with_exceptions as (
 
 with_reason as (
     select
-        with_exceptions.*,
+        *,
         case
             when override_rank is not null then override_rank
             when worst_band_rank < coalesce(computed_rank, worst_band_rank + 1)
@@ -313,7 +313,7 @@ with_previous_band as (
 
 with_since as (
     select
-        with_previous_band.*,
+        *,
         coalesce(
             max(case when band is distinct from previous_band then as_of_date end) over (
                 partition by account_id, scoring_version, scorecard_key

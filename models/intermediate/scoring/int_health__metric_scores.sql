@@ -39,7 +39,7 @@ all_metric_scores as (
 
 with_flags as (
     select
-        all_metric_scores.*,
+        *,
         value_state in ('observed', 'zero') as is_known,
         value_state in ('observed', 'zero', 'unknown') as is_applicable
     from all_metric_scores
@@ -47,7 +47,7 @@ with_flags as (
 
 with_category_sums as (
     select
-        with_flags.*,
+        *,
         {{ customer_health.exact_sum(
             'case when is_applicable then metric_weight end',
             over='partition by account_id, as_of_date, scoring_version, scorecard_key, category_key'

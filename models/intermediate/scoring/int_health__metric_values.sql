@@ -66,7 +66,7 @@ measured as (
 -- a count only with its source.
 with_state as (
     select
-        measured.*,
+        *,
         case
             when not is_connected then 'not_connected'
             when signal_state = 'not_applicable' then 'not_applicable'

@@ -92,7 +92,7 @@ rescored as (
 
 weighted as (
     select
-        rescored.*,
+        *,
         case when is_known and was_known then metric_score else score_p1 end as score_p2,
         {{ customer_health.exact_sum(
             'case when was_known then metric_weight end',
@@ -108,7 +108,7 @@ weighted as (
 -- a category counts once, at its first known metric
 with_category_weights as (
     select
-        weighted.*,
+        *,
         {{ customer_health.exact_sum(
             'case when was_known and category_row = 1 then category_weight end',
             over='partition by account_id, as_of_date, lag_key'
@@ -118,7 +118,7 @@ with_category_weights as (
 
 with_shares as (
     select
-        with_category_weights.*,
+        *,
         coalesce(
             case
                 when was_known

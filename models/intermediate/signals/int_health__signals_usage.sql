@@ -171,7 +171,7 @@ counts as (
                 then {{ customer_health.safe_divide('scaled_value', 'feature_count') }}
             else scaled_value
         end as metric_value,
-        last_used_on,
+        last_used_on as measured_on,
         raw_value as sample_size,
         case
             when basis = 'per_seat' and coalesce(seats, 0) = 0 then 'not_applicable'
@@ -195,7 +195,6 @@ comparable_windows as (
         account_windows.window_index,
         account_windows.tenure_days,
         account_windows.covered_days,
-        account_windows.last_used_on,
         account_windows.window_value as raw_value,
         {{ customer_health.safe_divide(
             'account_windows.window_value', 'expected_usage.expected_usage_ratio'
@@ -253,7 +252,8 @@ comparisons as (
         comparable_windows.as_of_date,
         comparable_windows.scoring_version,
         comparable_windows.metric_key,
-        comparable_windows.last_used_on,
+        -- measured today, also where nobody has used the product for weeks
+        comparable_windows.as_of_date as measured_on,
         comparable_windows.raw_value,
         ln(
             (comparable_windows.comparable_value + {{ customer_health.integer_var('usage_smoothing') }})
@@ -284,7 +284,7 @@ compared as (
         scoring_version,
         metric_key,
         case when window_count >= needed_window_count then log_ratio end as metric_value,
-        last_used_on,
+        measured_on,
         raw_value as sample_size,
         case
             when window_count >= needed_window_count then 'observed'
@@ -305,7 +305,7 @@ stickiness as (
             'user_measures.user_day_count',
             'current_windows.window_value * current_windows.exposure_days'
         ) }} as metric_value,
-        current_windows.last_used_on,
+        current_windows.last_used_on as measured_on,
         current_windows.window_value as sample_size,
         case
             when current_windows.window_value > 0 then 'observed'
@@ -341,7 +341,7 @@ final as (
         scoring_version,
         metric_key,
         case when value_state = 'observed' then metric_value end as metric_value,
-        case when value_state = 'observed' then cast(last_used_on as timestamp) end as observed_at,
+        case when value_state = 'observed' then cast(measured_on as timestamp) end as observed_at,
         cast(round(sample_size) as bigint) as sample_size,
         value_state
     from measured

@@ -66,7 +66,7 @@ bounded_intervals as (
 
 with_earlier_end as (
     select
-        bounded_intervals.*,
+        *,
         max(ends_on) over (
             partition by account_id
             order by starts_on, ends_on
@@ -77,7 +77,7 @@ with_earlier_end as (
 
 numbered as (
     select
-        with_earlier_end.*,
+        *,
         sum(
             case
                 when earlier_ends_on is null then 1

@@ -1,3 +1,4 @@
+{{ customer_health.check_as_of_date() }}
 {% set built_dates = customer_health.built_dates_relation() %}
 {% set history_from = customer_health.date_var('history_from') %}
 {% set lookback_days = customer_health.integer_var('lookback_days') %}

@@ -18,15 +18,20 @@ first_rates as (
 
 checked as (
     select
-        {{ customer_health.contract_columns('billing_subscriptions', 'subscriptions') | indent(8) }},
+        {{ customer_health.contract_columns('billing_subscriptions', 'subscriptions')
+            | indent(8) }},
         {{ customer_health.row_key('billing_subscriptions', 'subscriptions') }} as row_key,
         subscriptions.loaded_at,
         case
             {{ customer_health.value_checks('billing_subscriptions', 'subscriptions') }}
             when valid_accounts.account_id is null then 'orphan'
-            when subscriptions.started_at < cast('1970-01-01' as {{ dbt.type_timestamp() }}) then 'before_start'
-            when subscriptions.ended_at < subscriptions.started_at then 'closed_before_opened'
-            when subscriptions.seats < 0 or subscriptions.billing_period_months <= 0 then 'out_of_range'
+            {{- customer_health.moment_checks('subscriptions', ['started_at'], is_past=false) }}
+            when {{ customer_health.is_closed_early(
+                'subscriptions.started_at', 'subscriptions.ended_at'
+            ) }}
+                then 'closed_before_opened'
+            when subscriptions.seats < 0 or subscriptions.billing_period_months <= 0
+                then 'out_of_range'
             when subscriptions.mrr_amount < 0 then 'negative_amount'
             -- converted day by day, so one rate before its end makes a subscription usable
             when

@@ -11,8 +11,9 @@ checked as (
         accounts.loaded_at,
         case
             {{ customer_health.value_checks('crm_accounts', 'accounts') }}
-            when accounts.created_at < cast('1970-01-01' as {{ dbt.type_timestamp() }}) then 'before_start'
-            when cast(accounts.churned_at as date) < cast(accounts.created_at as date) then 'closed_before_opened'
+            {{- customer_health.moment_checks('accounts', ['created_at'], is_past=false) }}
+            when {{ customer_health.is_closed_early('accounts.created_at', 'accounts.churned_at') }}
+                then 'closed_before_opened'
             when accounts.seats_licensed < 0 or accounts.review_cadence_days < 0 then 'out_of_range'
         end as rejection_reason
     from accounts

@@ -15,7 +15,10 @@ checked as (
             {{ customer_health.value_checks('crm_health_overrides', 'overrides') }}
             when valid_accounts.account_id is null then 'orphan'
             {{- customer_health.moment_checks('overrides', ['created_at']) }}
-            when overrides.expires_at < overrides.created_at then 'closed_before_opened'
+            when {{ customer_health.is_closed_early(
+                'overrides.created_at', 'overrides.expires_at'
+            ) }}
+                then 'closed_before_opened'
         end as rejection_reason
     from overrides
     left join valid_accounts

@@ -11,12 +11,13 @@ checked as (
         {{ customer_health.contract_columns('crm_opportunities', 'opportunities') | indent(8) }},
         {{ customer_health.row_key('crm_opportunities', 'opportunities') }} as row_key,
         opportunities.loaded_at,
-        -- days, not instants: many CRMs keep the close as a date
         case
             {{ customer_health.value_checks('crm_opportunities', 'opportunities') }}
             when valid_accounts.account_id is null then 'orphan'
             {{- customer_health.moment_checks('opportunities', ['created_at']) }}
-            when cast(opportunities.closed_at as date) < cast(opportunities.created_at as date)
+            when {{ customer_health.is_closed_early(
+                'opportunities.created_at', 'opportunities.closed_at'
+            ) }}
                 then 'closed_before_opened'
             when opportunities.amount < 0 then 'negative_amount'
         end as rejection_reason

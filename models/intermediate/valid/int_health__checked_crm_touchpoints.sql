@@ -4,7 +4,7 @@ with
 
 touchpoints as (select * from {{ ref('stg_health__crm_touchpoints') }}),
 
-valid_accounts as (select * from {{ ref('int_health__valid_crm_accounts') }}),
+account_starts as (select * from {{ ref('int_health__account_starts') }}),
 
 checked as (
     select
@@ -13,12 +13,13 @@ checked as (
         touchpoints.loaded_at,
         case
             {{ customer_health.value_checks('crm_touchpoints', 'touchpoints') }}
-            when valid_accounts.account_id is null then 'orphan'
+            when account_starts.account_id is null then 'orphan'
+            {{ customer_health.account_start_check('touchpoints', 'occurred_at') }}
             {{- customer_health.moment_checks('touchpoints', ['occurred_at']) }}
         end as rejection_reason
     from touchpoints
-    left join valid_accounts
-        on touchpoints.account_id = valid_accounts.account_id
+    left join account_starts
+        on touchpoints.account_id = account_starts.account_id
 ),
 
 {{ customer_health.settled_rows('crm_touchpoints') }}

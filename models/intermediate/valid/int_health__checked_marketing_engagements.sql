@@ -4,7 +4,7 @@ with
 
 engagements as (select * from {{ ref('stg_health__marketing_engagements') }}),
 
-valid_accounts as (select * from {{ ref('int_health__valid_crm_accounts') }}),
+account_starts as (select * from {{ ref('int_health__account_starts') }}),
 
 checked as (
     select
@@ -13,12 +13,13 @@ checked as (
         engagements.loaded_at,
         case
             {{ customer_health.value_checks('marketing_engagements', 'engagements') }}
-            when valid_accounts.account_id is null then 'orphan'
+            when account_starts.account_id is null then 'orphan'
+            {{ customer_health.account_start_check('engagements', 'occurred_at') }}
             {{- customer_health.moment_checks('engagements', ['occurred_at']) }}
         end as rejection_reason
     from engagements
-    left join valid_accounts
-        on engagements.account_id = valid_accounts.account_id
+    left join account_starts
+        on engagements.account_id = account_starts.account_id
 ),
 
 {{ customer_health.settled_rows('marketing_engagements') }}

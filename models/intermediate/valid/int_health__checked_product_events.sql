@@ -20,7 +20,7 @@ final as (
             {{ customer_health.value_checks('product_events', 'events') }}
             when account_starts.account_id is null then 'orphan'
             {{- customer_health.moment_checks('events', ['occurred_at']) }}
-            when events.occurred_at < cast(account_starts.started_on as {{ dbt.type_timestamp() }}) then 'before_start'
+            {{ customer_health.account_start_check('events', 'occurred_at') }}
             when events.duration_seconds < 0 then 'out_of_range'
         end as rejection_reason
     from events

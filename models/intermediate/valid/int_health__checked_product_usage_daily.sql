@@ -20,7 +20,11 @@ final as (
             {{ customer_health.value_checks('product_usage_daily', 'usage_days') }}
             when account_starts.account_id is null then 'orphan'
             when usage_days.usage_date < account_starts.started_on then 'before_start'
-            when {{ customer_health.days_between('cast(usage_days.loaded_at as date)', 'usage_days.usage_date') }} > 1 then 'future'
+            when
+                {{ customer_health.days_between(
+                    'usage_days.loaded_at', 'usage_days.usage_date'
+                ) }} > 1
+                then 'future'
             when
                 usage_days.event_count < 0
                 or usage_days.active_users < 0

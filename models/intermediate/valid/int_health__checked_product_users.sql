@@ -15,7 +15,7 @@ checked as (
             {{ customer_health.value_checks('product_users', 'users') }}
             when valid_accounts.account_id is null then 'orphan'
             {{- customer_health.moment_checks('users', ['created_at']) }}
-            when cast(users.deactivated_at as date) < cast(users.created_at as date)
+            when {{ customer_health.is_closed_early('users.created_at', 'users.deactivated_at') }}
                 then 'closed_before_opened'
         end as rejection_reason
     from users

@@ -4,7 +4,7 @@ with
 
 tickets as (select * from {{ ref('stg_health__support_tickets') }}),
 
-valid_accounts as (select * from {{ ref('int_health__valid_crm_accounts') }}),
+account_starts as (select * from {{ ref('int_health__account_starts') }}),
 
 checked as (
     select
@@ -13,10 +13,11 @@ checked as (
         tickets.loaded_at,
         case
             {{ customer_health.value_checks('support_tickets', 'tickets') }}
-            when valid_accounts.account_id is null then 'orphan'
+            when account_starts.account_id is null then 'orphan'
+            {{ customer_health.account_start_check('tickets', 'opened_at') }}
             {{- customer_health.moment_checks('tickets', ['opened_at', 'solved_at']) }}
             when
-                tickets.solved_at < tickets.opened_at
+                {{ customer_health.is_closed_early('tickets.opened_at', 'tickets.solved_at') }}
                 or tickets.first_response_at < tickets.opened_at
                 then 'closed_before_opened'
             when
@@ -29,8 +30,8 @@ checked as (
                 then 'out_of_range'
         end as rejection_reason
     from tickets
-    left join valid_accounts
-        on tickets.account_id = valid_accounts.account_id
+    left join account_starts
+        on tickets.account_id = account_starts.account_id
 ),
 
 {{ customer_health.settled_rows('support_tickets') }}

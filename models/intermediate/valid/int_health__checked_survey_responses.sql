@@ -4,7 +4,7 @@ with
 
 responses as (select * from {{ ref('stg_health__survey_responses') }}),
 
-valid_accounts as (select * from {{ ref('int_health__valid_crm_accounts') }}),
+account_starts as (select * from {{ ref('int_health__account_starts') }}),
 
 checked as (
     select
@@ -13,7 +13,8 @@ checked as (
         responses.loaded_at,
         case
             {{ customer_health.value_checks('survey_responses', 'responses') }}
-            when valid_accounts.account_id is null then 'orphan'
+            when account_starts.account_id is null then 'orphan'
+            {{ customer_health.account_start_check('responses', 'responded_at') }}
             {{- customer_health.moment_checks('responses', ['responded_at']) }}
             when
                 responses.scale_min >= responses.scale_max
@@ -22,8 +23,8 @@ checked as (
                 then 'out_of_range'
         end as rejection_reason
     from responses
-    left join valid_accounts
-        on responses.account_id = valid_accounts.account_id
+    left join account_starts
+        on responses.account_id = account_starts.account_id
 ),
 
 {{ customer_health.settled_rows('survey_responses') }}

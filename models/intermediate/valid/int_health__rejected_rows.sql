@@ -1,59 +1,44 @@
 {{ config(materialized='table') }}
-{% set whole_tables = [
-    'crm_accounts',
-    'crm_contacts',
-    'crm_opportunities',
-    'crm_touchpoints',
-    'crm_csm_sentiments',
-    'crm_health_overrides',
-    'product_users',
-    'product_features',
-    'support_tickets',
-    'survey_responses',
-    'billing_subscriptions',
-    'billing_invoices',
-    'billing_exchange_rates',
-    'onboarding_milestones',
-    'marketing_engagements',
-    'success_goals',
-] %}
 {% set windowed_tables = ['product_events', 'product_usage_daily'] %}
+{% set whole_tables =
+    customer_health.input_contract().keys() | reject('in', windowed_tables) | list
+%}
 
 with
 
 {% for table in whole_tables %}
-checked_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
+    checked_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
 
 {% endfor %}
 {% for table in windowed_tables %}
-rejected_{{ table }} as (select * from {{ ref('int_health__rejected_' ~ table) }}),
+    rejected_{{ table }} as (select * from {{ ref('int_health__rejected_' ~ table) }}),
 
 {% endfor %}
 rejected_rows as (
     {% for table in whole_tables %}
-    select
-        '{{ table }}' as source_table,
-        row_key,
-        rejection_reason,
-        copy_count as row_count
-    from checked_{{ table }}
-    where rejection_reason is not null
+        select
+            '{{ table }}' as source_table,
+            row_key,
+            rejection_reason,
+            copy_count as row_count
+        from checked_{{ table }}
+        where rejection_reason is not null
 
-    union all
+        union all
 
     {% endfor %}
     {% for table in windowed_tables %}
-    select
-        '{{ table }}' as source_table,
-        row_key,
-        rejection_reason,
-        row_count
-    from rejected_{{ table }}
-    {% if not loop.last %}
+        select
+            '{{ table }}' as source_table,
+            row_key,
+            rejection_reason,
+            row_count
+        from rejected_{{ table }}
 
-    union all
+        {% if not loop.last %}
+            union all
 
-    {% endif %}
+        {% endif %}
     {% endfor %}
 ),
 

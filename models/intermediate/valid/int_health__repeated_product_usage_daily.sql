@@ -5,15 +5,19 @@ with
 
 checked as (select * from {{ ref('int_health__checked_product_usage_daily') }}),
 
--- read once more: a CTE that is used twice would be kept as a whole
-checked_keys as (
-    select
-        row_key,
-        rejection_reason
-    from {{ ref('int_health__checked_product_usage_daily') }}
+usage_days as (
+    select *
+    from {{ ref('stg_health__product_usage_daily') }}
+    where {{ customer_health.usage_rebuild_filter('usage_date') }}
 ),
 
-{{ customer_health.repeated_rows('product_usage_daily', keys='checked_keys') }},
+-- from staging, so that the engine neither checks every row for this nor keeps the checked rows
+staged_keys as (
+    select {{ customer_health.row_key('product_usage_daily', 'usage_days') }} as row_key
+    from usage_days
+),
+
+{{ customer_health.repeated_rows('product_usage_daily', keys='staged_keys') }},
 
 final as (
     select

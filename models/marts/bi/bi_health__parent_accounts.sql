@@ -48,7 +48,7 @@ members as (
 
 ranked_members as (
     select
-        members.*,
+        *,
         row_number() over (
             partition by parent_account_id
             order by health_score_exact asc nulls last, account_id asc

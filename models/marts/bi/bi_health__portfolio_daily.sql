@@ -48,7 +48,7 @@ compared_rows as (
 
 by_dimension as (
     select
-        compared_rows.*,
+        *,
         'all' as dimension,
         'all' as dimension_value
     from compared_rows
@@ -57,7 +57,7 @@ by_dimension as (
     union all
 
     select
-        compared_rows.*,
+        *,
         '{{ dimension }}' as dimension,
         coalesce({{ dimension }}, '(none)') as dimension_value
     from compared_rows
@@ -66,14 +66,14 @@ by_dimension as (
 
 by_band as (
     select
-        by_dimension.*,
+        *,
         band as portfolio_band
     from by_dimension
 
     union all
 
     select
-        by_dimension.*,
+        *,
         'all' as portfolio_band
     from by_dimension
 ),

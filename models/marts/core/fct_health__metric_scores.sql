@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('int_health__build_dates') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='append',

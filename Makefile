@@ -1,0 +1,61 @@
+# customer_health: everything from a fresh clone. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+export DBT_PROFILES_DIR := $(CURDIR)
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export DO_NOT_TRACK := 1
+
+.PHONY: help install demo run test lint format docs example clean
+
+help: ## List these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# The first Python from 3.11 to 3.13 that really starts. requirements.lock pins every package with
+# its hashes; uv only makes the installation quick.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@python=""; for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+		if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+		then python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ]; then \
+		echo "customer_health needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python" >&2; exit 2; fi; \
+	echo "Installing into $(VENV) with $$($$python --version) …"; \
+	$$python -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(VENV)/.installed ## Create .venv from the pinned dependencies
+
+demo: $(VENV)/.installed ## Generate demo data, run the whole pipeline, say where to look
+	$(BIN)/customer-health demo
+
+run: $(VENV)/.installed ## Score, check and publish again
+	$(BIN)/customer-health run
+
+test: $(VENV)/.installed ## Run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed ## Check style and types: ruff, mypy, sqlfluff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tests/lint_sql.py
+
+format: $(VENV)/.installed ## Let ruff put the Python in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed ## Build the dbt documentation as one file, target/static_index.html
+	$(BIN)/dbt docs generate --static
+	@echo "Open target/static_index.html"
+
+example: $(VENV)/.installed ## Score the CRM simulation (CRM_SIMULATION_DATA=folder with its files)
+	$(BIN)/python examples/crm_simulation/run.py
+
+clean: ## Remove the environment, the demo warehouse and what the tools left behind
+	rm -rf $(VENV) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,17 @@
+{#- Rows for which a condition does not hold, or cannot be decided because a part of it is null.
+
+    expression: SQL of type boolean over the columns of the model
+    returns: the offending rows -#}
+{% test expression_holds(model, expression) %}
+
+{% if expression is not string or not expression | trim %}
+    {{ exceptions.raise_compiler_error(
+        'expression_holds: `expression` takes SQL of a condition, for example "ends_on >= starts_on"'
+    ) }}
+{% endif %}
+
+select *
+from {{ model }}
+where not coalesce({{ expression }}, false)
+
+{% endtest %}
