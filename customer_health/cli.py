@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
+import socket
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,15 +38,19 @@ from customer_health.errors import (
     HealthError,
     Terminated,
     UsageError,
+    first_line,
     from_database_error,
     from_os_error,
 )
+from customer_health.lock import remove_held_files
 from customer_health.progress import Reporter
 from customer_health.settings import Settings, parse_date, parse_version
 
 if TYPE_CHECKING:
     from customer_health.publication import Publication
 
+# Time to cancel queries and remove the lock after SIGTERM or Ctrl-C; schedulers wait 30 s or more.
+STOP_GRACE_SECONDS = 10.0
 DEMO_END = date(2026, 6, 30)
 HELP = """
 Account health scores that explain themselves, from your own tables.
@@ -89,25 +96,20 @@ class HealthGroup(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except Terminated as stop:
-            typer.echo("terminated; the published copy is whole", err=True)
-            raise typer.Exit(TERMINATED) from stop
-        except KeyboardInterrupt as stop:
-            typer.echo("interrupted; the published copy is whole", err=True)
-            raise typer.Exit(INTERRUPTED) from stop
-        except HealthError as error:
-            raise _refused(ctx, error, error) from error
-        except OSError as error:
-            if error.errno == errno.EPIPE:
-                raise
-            raise _refused(ctx, from_os_error(error), error) from error
-        except duckdb.Error as error:
-            raise _refused(ctx, from_database_error(error), error) from error
-        except Exception as error:
-            if isinstance(error, _FOR_TYPER):
+        except BaseException as error:
+            # A signal that arrives in a query can come out as an error of DuckDB.
+            if _signals or isinstance(error, KeyboardInterrupt):
+                raise _stopped(error) from error
+            if isinstance(error, HealthError):
+                raise _refused(ctx, error, error) from error
+            if isinstance(error, OSError) and error.errno != errno.EPIPE:
+                raise _refused(ctx, from_os_error(error), error) from error
+            if isinstance(error, duckdb.Error):
+                raise _refused(ctx, from_database_error(error), error) from error
+            if isinstance(error, _FOR_TYPER) or not isinstance(error, Exception):
                 raise
             unexpected = HealthError(
-                f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]} "
+                f"unexpected {type(error).__name__}: {first_line(str(error))} "
                 "(customer-health --debug … shows where)"
             )
             raise _refused(ctx, unexpected, error) from error
@@ -118,8 +120,22 @@ class HealthGroup(TyperGroup):
 _FOR_TYPER: tuple[type, ...] = (
     typer.Exit,
     typer.Abort,
+    OSError,  # EPIPE: who reads the output has enough
     *(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException"),
 )
+
+
+# Signals to stop that arrived while the command ran.
+_signals: list[int] = []
+
+
+def _stopped(error: BaseException) -> typer.Exit:
+    """The end of a command that was told to stop; what to exit with."""
+    if isinstance(error, Terminated) or signal.SIGTERM in _signals:
+        typer.echo("terminated; the published copy is whole", err=True)
+        return typer.Exit(TERMINATED)
+    typer.echo("interrupted; the published copy is whole", err=True)
+    return typer.Exit(INTERRUPTED)
 
 
 def _refused(ctx: Any, error: HealthError, cause: BaseException) -> typer.Exit:
@@ -272,8 +288,9 @@ def run(
         tuple[str, str] | None,
         typer.Option(
             metavar="FROM TO",
-            help="Rebuild the dates from FROM to TO too (YYYY-MM-DD, both included); also lets "
-            "--as-of lie before the last publication.",
+            help="The data of these dates were corrected (YYYY-MM-DD): rebuild every date from "
+            "FROM on, since a band depends on the days before it. Also lets --as-of lie before the "
+            "last publication.",
         ),
     ] = None,
     full_rebuild: Annotated[
@@ -730,22 +747,60 @@ def _tell_where_to_look(state: State, settings: Settings) -> None:
 
 
 @contextmanager
-def _sigterm_as_exception() -> Iterator[None]:
-    """While the command runs, SIGTERM unwinds it, so that its lock is removed."""
+def _stoppable() -> Iterator[None]:
+    """While the command runs, SIGTERM and Ctrl-C unwind it, so that its lock is removed.
+
+    A long query in this thread keeps Python from handling any signal. Then a thread, which is
+    told by the interpreter itself, ends the process when its time to unwind is over: for the
+    published copy that is no worse than `kill -9`.
+    """
 
     def stop(signum: int, frame: Any) -> None:
         # A second one while the first unwinds would leave things half undone.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated
+        signal.signal(signum, signal.SIG_IGN)
+        _signals.append(signum)
+        raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    ended = threading.Event()
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    # What the caller ignores stays ignored (a shell does so with Ctrl-C for background jobs).
+    heard = [
+        each
+        for each in (signal.SIGTERM, signal.SIGINT)
+        if signal.getsignal(each) is not signal.SIG_IGN
+    ]
+    before = {each: signal.signal(each, stop) for each in heard}
+    wakeup_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_end_when_told, args=(receiver, ended), daemon=True).start()
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        ended.set()
+        signal.set_wakeup_fd(wakeup_before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        _signals.clear()
+        sender.close()
+
+
+def _end_when_told(receiver: socket.socket, ended: threading.Event) -> None:
+    """Wait for a signal to stop, leave time to unwind, and end the process if it did not."""
+    codes = {signal.SIGTERM: TERMINATED, signal.SIGINT: INTERRUPTED}
+    with receiver:
+        while numbers := receiver.recv(16):
+            code = next((codes[each] for each in codes if each in numbers), None)
+            if code is not None:
+                break
+        else:
+            return
+    if not ended.wait(STOP_GRACE_SECONDS):
+        remove_held_files()
+        os.write(2, b"stopped in the middle of a query; the published copy is whole\n")
+        os._exit(code)
 
 
 def main() -> None:
     """Entry point of `customer-health`."""
-    with _sigterm_as_exception():
+    with _stoppable():
         app(prog_name="customer-health", args=sys.argv[1:])

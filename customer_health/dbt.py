@@ -287,7 +287,7 @@ def _node_of_file(result: dict[str, Any], nodes: dict[str, Any]) -> Node:
 
 
 def _could_not_run(command: str, exception: BaseException | None, run_dir: Path) -> HealthError:
-    """dbt stopped before any node ran."""
+    """Say why dbt stopped before any node ran."""
     log_file = run_dir / "dbt.log"
     if exception is None:
         return HealthError(f"dbt {command} gave no answer (log: {log_file})")

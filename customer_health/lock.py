@@ -28,6 +28,7 @@ from customer_health.errors import BusyError
 # to write its name: only a lock that stays is another run.
 PATIENCE_SECONDS = 0.3
 
+_held: set[Path] = set()
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -141,14 +142,25 @@ def run_lock(
                 f"{left_behind.pid} is gone without having finished"
             )
         holder = this_process(run_id, command)
+        _held.add(path)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, (json.dumps(asdict(holder)) + "\n").encode(), 0)
         try:
             yield holder
         finally:
             path.unlink(missing_ok=True)
+            _held.discard(path)
     finally:
         os.close(descriptor)
+
+
+def remove_held_files() -> None:
+    """Remove the files of the locks that this process holds; only for the moment before it ends.
+
+    The kernel frees the locks themselves with the process.
+    """
+    for path in list(_held):
+        path.unlink(missing_ok=True)
 
 
 def _lock_file(path: Path) -> int:

@@ -172,7 +172,7 @@ SEEDS: dict[str, SeedSpec] = {
             Column("unit"),
             Column("source_key", allowed=SOURCES),
             _optional("window_days", "integer", least=1, most=3660),
-            Column("absence", allowed=("zero", "unknown")),
+            Column("absence", allowed=("zero", "unknown", "not_applicable")),
             _optional("stale_after_days", "integer", least=0),
             _optional("due_after_tenure_days", "integer", least=0),
             _optional("half_life_days", "number", above=0),

@@ -49,7 +49,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TARGET = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_DATE_VARS = ("as_of_date", "history_from", "daily_from", "backfill_from", "backfill_to")
+_DATE_VARS = ("as_of_date", "history_from", "daily_from", "backfill_from")
 _DAY_VARS = (
     "lookback_days",
     "renewal_grace_days",
@@ -218,7 +218,7 @@ class Settings:
 
     @property
     def dbt_target(self) -> Path:
-        """dbt's target folder, kept between runs so that parsing is quick."""
+        """Target folder of dbt, kept between runs so that parsing is quick."""
         return self.home / "target"
 
     @property
@@ -270,6 +270,23 @@ class Settings:
             table: bool(self.project_vars.get(f"using_{table}", default))
             for table, default in RAW_TABLES.items()
         }
+
+    def own_staging(self) -> set[str]:
+        """Raw tables whose staging model this project replaces by one of its own.
+
+        Their raw form is the project's own, so the landing gate, which knows the input contract,
+        has no rule for them. The package itself replaces none.
+        """
+        document = yaml.safe_load((self.project_dir / PROJECT_FILE).read_text(encoding="utf-8"))
+        if document.get("name") == "customer_health":
+            return set()
+        folders = document.get("model-paths") or ["models"]
+        found = {
+            path.stem.removeprefix("stg_health__")
+            for folder in folders
+            for path in (self.project_dir / folder).rglob("stg_health__*.sql")
+        }
+        return found & set(RAW_TABLES)
 
     def history_from(self) -> date | None:
         """First date of the spine, if the project names one."""

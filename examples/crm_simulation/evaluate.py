@@ -294,14 +294,18 @@ def category_rows(connection: duckdb.DuckDBPyConnection, home: Path) -> list[Row
     }
     rows: list[Row] = [
         (scorecard, category, f"{weight:.2f}", "not connected" if known is None else f"{known:.0%}")
-        for (scorecard, category), (weight, known) in sorted(
-            found.items(), key=lambda item: (item[0][0] != "usage_only", item[0][0], -item[1][0])
-        )
+        for (scorecard, category), (weight, known) in sorted(found.items(), key=_by_weight)
     ]
     for category, sources in STANDARD_CATEGORIES.items():
         if not connected.intersection(sources):
             rows.append(("none here", category, "0.00", "not connected"))
     return rows
+
+
+def _by_weight(item: tuple[tuple[str, str], tuple[float, float | None]]) -> tuple[object, ...]:
+    """Order of the categories: usage_only first, then the heavier ones."""
+    (scorecard, category), (weight, _) = item
+    return (scorecard != "usage_only", scorecard, -round(weight, 6), category)
 
 
 def fact_rows(connection: duckdb.DuckDBPyConnection, home: Path) -> list[Row]:

@@ -443,7 +443,7 @@ CELL_FAULTS: list[tuple[str, str, str, str]] = [
     ("scorecard_rules", "priority", "0", "write a whole number of 1 or more"),
     ("metrics", "source_key", "suport_tickets", 'did you mean "support_tickets"?'),
     ("metrics", "absence", "null", "an empty cell"),
-    ("metrics", "absence", "nil", "Write zero or unknown"),
+    ("metrics", "absence", "nil", "Write zero, unknown or not_applicable"),
     ("metrics", "interpolation", "cubic", "Write linear or step"),
     ("metrics", "half_life_days", "0", "write a number above 0"),
     ("event_metrics", "aggregation", "event", 'did you mean "events"?'),
@@ -1153,6 +1153,31 @@ def test_a_fitted_churn_model_is_accepted(seeds: Seeds) -> None:
     assert seeds.problems() == []
 
 
+def test_the_edges_of_what_is_allowed_are_allowed(seeds: Seeds) -> None:
+    seeds.change("scoring_versions", {}, valid_from=TODAY.isoformat())
+    _usage_window(seeds, "2026-01-03", "2026-01-03")  # one day, right after another window
+    _model(seeds, trained_to="2025-01-01")
+    seeds.change("playbooks", {"playbook_key": "adoption_low"}, trigger_value="nps:10")
+    seeds.change("playbooks", {"playbook_key": "support_pain"}, trigger_value="support:0")
+    seeds.change("category_weights", {"scorecard_key": "expansion"}, weight="0")
+    line = {"scorecard_key": "expansion", "category_key": "product_usage"}
+    seeds.change("category_weights", line, weight="1")
+    assert seeds.problems() == []
+
+
+def test_names_of_the_user_may_hold_spaces_and_letters_of_any_script(seeds: Seeds) -> None:
+    seeds.change("churn_base_rates", {"segment": "smb"}, segment="Mid market (größer)")
+    assert seeds.problems() == []
+
+
+def test_base_rates_are_needed_only_where_churn_is_weighed(seeds: Seeds) -> None:
+    seeds.change("category_weights", {"category_key": "churn_risk"}, category_key="outcomes")
+    row = {"metric_key": "churn_probability"}
+    seeds.change("metric_weights", row, metric_key="goal_progress")
+    seeds.write("churn_base_rates", [])
+    assert seeds.problems() == []
+
+
 def test_promoting_a_challenger_is_accepted(seeds: Seeds) -> None:
     _second_version(seeds)
     assert seeds.problems() == []
@@ -1182,6 +1207,7 @@ def test_lint_names_overdue_reviews_idle_rules_and_coarse_anchors(seeds: Seeds) 
         lifecycle_stage="active",
         tenure_days_from="30",
     )
+    seeds.change("scorecard_rules", {"priority": "20"}, tenure_days_from="30")
     coarse = _anchors_of(seeds, "mrr", [("0", "0"), ("50", "5"), ("5000", "10")])
     expected = {
         f"metric_anchors.csv, row {coarse}, column value": "mrr spans 50 to 5000 in 3 points; "
@@ -1194,6 +1220,11 @@ def test_lint_names_overdue_reviews_idle_rules_and_coarse_anchors(seeds: Seeds) 
     found = [str(one) for one in lint_policy(seeds.files, today=TODAY)]
     assert found == [f"seeds/{where}: {what}" for where, what in expected.items()]
     assert seeds.problems() == []
+
+
+def test_lint_waits_until_the_day_of_the_review_is_over(seeds: Seeds) -> None:
+    seeds.change("scorecards", {}, review_by=TODAY.isoformat())
+    assert lint_policy(seeds.files, today=TODAY) == []
 
 
 def test_lint_lets_rules_stand_that_match_something(seeds: Seeds) -> None:

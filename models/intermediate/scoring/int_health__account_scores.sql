@@ -29,43 +29,44 @@ category_totals as (
             customer_health.exact_sum(
                 'case when category_score is not null then category_weight end'
             )
-        ) }} as score
+        ) }} as score,
+        {{ customer_health.safe_divide(
+            customer_health.exact_sum('category_weight * category_coverage'),
+            customer_health.exact_sum(
+                'case when category_coverage is not null then category_weight end'
+            )
+        ) }} as coverage,
+        10 * {{ customer_health.safe_divide(
+            customer_health.exact_sum('category_weight * category_score_low'),
+            customer_health.exact_sum(
+                'case when category_score_low is not null then category_weight end'
+            )
+        ) }} as score_low,
+        10 * {{ customer_health.safe_divide(
+            customer_health.exact_sum('category_weight * category_score_high'),
+            customer_health.exact_sum(
+                'case when category_score_high is not null then category_weight end'
+            )
+        ) }} as score_high,
+        sum(known_metric_count) as known_metric_count,
+        sum(applicable_metric_count) as applicable_metric_count
     from category_scores
     group by 1, 2, 3, 4
 ),
 
-metric_totals as (
+connections as (
     select
         account_id,
         as_of_date,
         scoring_version,
         scorecard_key,
         {{ customer_health.safe_divide(
-            'coalesce('
-            ~ customer_health.exact_sum('case when is_known then effective_weight end') ~ ', 0)',
-            customer_health.exact_sum('effective_weight')
-        ) }} as coverage,
-        {{ customer_health.safe_divide(
             customer_health.exact_sum(
                 "case when value_state <> 'not_connected' then category_weight * metric_weight"
                 ~ ' else 0 end'
             ),
             customer_health.exact_sum('category_weight * metric_weight')
-        ) }} as connected_weight,
-        10 * {{ customer_health.safe_divide(
-            'coalesce('
-            ~ customer_health.exact_sum('case when is_known then effective_weight * metric_score end')
-            ~ ', 0)',
-            customer_health.exact_sum('effective_weight')
-        ) }} as score_low,
-        10 * {{ customer_health.safe_divide(
-            customer_health.exact_sum(
-                'effective_weight * case when is_known then metric_score else 10 end'
-            ),
-            customer_health.exact_sum('effective_weight')
-        ) }} as score_high,
-        sum(case when is_known then 1 else 0 end) as known_metric_count,
-        sum(case when is_applicable then 1 else 0 end) as applicable_metric_count
+        ) }} as connected_weight
     from metric_scores
     group by 1, 2, 3, 4
 ),
@@ -81,12 +82,12 @@ rounded as (
         assignments.is_in_force,
         scorecards.min_coverage,
         {{ customer_health.round_score('category_totals.score') }} as score,
-        {{ customer_health.round_score('metric_totals.coverage') }} as coverage,
-        {{ customer_health.round_score('metric_totals.connected_weight') }} as connected_weight,
-        {{ customer_health.round_score('metric_totals.score_low') }} as score_low,
-        {{ customer_health.round_score('metric_totals.score_high') }} as score_high,
-        metric_totals.known_metric_count,
-        metric_totals.applicable_metric_count
+        {{ customer_health.round_score('category_totals.coverage') }} as coverage,
+        {{ customer_health.round_score('connections.connected_weight') }} as connected_weight,
+        {{ customer_health.round_score('category_totals.score_low') }} as score_low,
+        {{ customer_health.round_score('category_totals.score_high') }} as score_high,
+        category_totals.known_metric_count,
+        category_totals.applicable_metric_count
     from assignments
     inner join build_dates
         on assignments.as_of_date = build_dates.as_of_date
@@ -100,12 +101,12 @@ rounded as (
             and assignments.as_of_date = category_totals.as_of_date
             and assignments.scoring_version = category_totals.scoring_version
             and assignments.scorecard_key = category_totals.scorecard_key
-    left join metric_totals
+    left join connections
         on
-            assignments.account_id = metric_totals.account_id
-            and assignments.as_of_date = metric_totals.as_of_date
-            and assignments.scoring_version = metric_totals.scoring_version
-            and assignments.scorecard_key = metric_totals.scorecard_key
+            assignments.account_id = connections.account_id
+            and assignments.as_of_date = connections.as_of_date
+            and assignments.scoring_version = connections.scoring_version
+            and assignments.scorecard_key = connections.scorecard_key
 ),
 
 final as (

@@ -14,6 +14,25 @@ final as (
             customer_health.exact_sum('case when is_known then metric_weight * metric_score end'),
             customer_health.exact_sum('case when is_known then metric_weight end')
         ) }} as category_score,
+        -- the score of the category if every unknown metric were 0, or 10; null: nothing applies
+        {{ customer_health.safe_divide(
+            'coalesce('
+            ~ customer_health.exact_sum('case when is_known then metric_weight * metric_score end')
+            ~ ', 0)',
+            customer_health.exact_sum('case when is_applicable then metric_weight end')
+        ) }} as category_score_low,
+        {{ customer_health.safe_divide(
+            customer_health.exact_sum(
+                'case when is_known then metric_weight * metric_score'
+                ~ ' when is_applicable then metric_weight * 10 end'
+            ),
+            customer_health.exact_sum('case when is_applicable then metric_weight end')
+        ) }} as category_score_high,
+        {{ customer_health.safe_divide(
+            'coalesce(' ~ customer_health.exact_sum('case when is_known then metric_weight end')
+            ~ ', 0)',
+            customer_health.exact_sum('case when is_applicable then metric_weight end')
+        ) }} as category_coverage,
         cast(
             {{ customer_health.exact_sum('case when is_known then metric_weight end') }}
             as {{ customer_health.type_double() }}

@@ -5,7 +5,7 @@ event_metrics as (select * from {{ ref('event_metrics') }}),
 metrics as (select * from {{ ref('metrics') }}),
 
 window_numbers as (
-    {{ dbt.generate_series(customer_health.integer_var('baseline_windows') + 1) }}
+    {{ dbt.generate_series(customer_health.integer_var('baseline_windows', minimum=1) + 1) }}
 ),
 
 -- beside the value, metrics of users need to know how many user-days there were, and on how many

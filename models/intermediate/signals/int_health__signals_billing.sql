@@ -173,9 +173,10 @@ final as (
         metric_value,
         observed_at,
         cast(sample_size as bigint) as sample_size,
-        'observed' as value_state
+        -- a subscription without an exchange rate for the date has an amount that nobody knows
+        case when metric_value is null then 'unknown' else 'observed' end as value_state
     from measured
-    where metric_value is not null
+    where metric_value is not null or metric_key = 'mrr'
 )
 
 select * from final

@@ -65,17 +65,25 @@ account_windows as (
         on usage_windows.as_of_date = usage_coverage.as_of_date
 ),
 
+plans as (
+    select distinct plan
+    from spine
+),
+
+-- a feature without a plan belongs to all of them
 plan_features as (
     select
         event_metric_events.scoring_version,
         event_metric_events.metric_key,
-        product_features.plan,
+        plans.plan,
         count(distinct product_features.feature_key) as feature_count
     from event_metric_events
     inner join product_features
         on
             event_metric_events.event_name = product_features.event_name
             or event_metric_events.event_name = '*'
+    inner join plans
+        on coalesce(product_features.plan = plans.plan, product_features.plan is null)
     group by 1, 2, 3
 ),
 
@@ -91,7 +99,7 @@ current_windows as (
         account_windows.window_value,
         account_windows.last_used_on,
         account_windows.seats,
-        coalesce(plan_features.feature_count, features_of_any_plan.feature_count) as feature_count,
+        plan_features.feature_count,
         least(
             account_windows.window_days, account_windows.tenure_days, account_windows.covered_days
         ) as exposure_days
@@ -100,12 +108,7 @@ current_windows as (
         on
             account_windows.scoring_version = plan_features.scoring_version
             and account_windows.metric_key = plan_features.metric_key
-            and account_windows.plan = plan_features.plan
-    left join plan_features as features_of_any_plan
-        on
-            account_windows.scoring_version = features_of_any_plan.scoring_version
-            and account_windows.metric_key = features_of_any_plan.metric_key
-            and features_of_any_plan.plan is null
+            and coalesce(account_windows.plan, '') = coalesce(plan_features.plan, '')
     where
         account_windows.measure = 'value'
         and account_windows.window_index = 0
@@ -256,13 +259,13 @@ comparisons as (
         comparable_windows.as_of_date as measured_on,
         comparable_windows.raw_value,
         ln(
-            (comparable_windows.comparable_value + {{ customer_health.integer_var('usage_smoothing') }})
-            / (medians.median_value + {{ customer_health.integer_var('usage_smoothing') }})
+            (comparable_windows.comparable_value + {{ customer_health.integer_var('usage_smoothing', minimum=1) }})
+            / (medians.median_value + {{ customer_health.integer_var('usage_smoothing', minimum=1) }})
         ) as log_ratio,
         coalesce(medians.window_count, 0) as window_count,
         case
             when comparable_windows.basis = 'previous_window' then 1
-            else {{ customer_health.integer_var('baseline_min_windows') }}
+            else {{ customer_health.integer_var('baseline_min_windows', minimum=1) }}
         end as needed_window_count,
         {{ customer_health.safe_divide(
             'comparable_windows.tenure_days', 'comparable_windows.window_days'

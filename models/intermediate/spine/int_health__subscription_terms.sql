@@ -75,7 +75,8 @@ final as (
         coalesce(
             terms.renews_on,
             cast({{ dbt.dateadd('month', 'terms.billing_period_months', 'terms.started_on') }} as date)
-        ) as renewal_date
+        ) as renewal_date,
+        terms.renews_on is null as is_renewal_projected
     from terms
     left join next_starts
         on terms.subscription_id = next_starts.subscription_id

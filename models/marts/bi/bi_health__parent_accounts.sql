@@ -95,7 +95,7 @@ final as (
         account_groups.lowest_health_score,
         account_groups.lowest_band
     from account_groups
-    inner join account_360 as parent_360
+    left join account_360 as parent_360
         on account_groups.parent_account_id = parent_360.account_id
     where account_groups.has_children = 1
 )
