@@ -124,7 +124,6 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         str(path), read_only=True, config={"enable_external_access": "false"}
     )
     try:
-        connection.execute("set lock_configuration = true")
         yield connection
     finally:
         connection.close()

@@ -199,7 +199,12 @@ def metrics(account_id: str, as_of: date = AS_OF) -> list[dict[str, Any]]:
                 "category_score": (
                     sum(pair[0] * pair[1] for pair in pairs) / in_category if pairs else None
                 ),
-                "observed_at": datetime(2026, 6, 29, 12) if state == "observed" else None,
+                # What is computed for the date itself was not observed before it.
+                "observed_at": None
+                if state != "observed"
+                else datetime(2026, 6, 30)
+                if key == "churn_probability"
+                else datetime(2026, 6, 29, 12),
                 "value_age_days": 1 if state == "observed" else None,
                 "sample_size": 600 if key == "churn_probability" else 5,
             }

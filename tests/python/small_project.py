@@ -8,6 +8,7 @@ and a dbt that never ends, to be stopped: `python small_project.py run`.
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -198,10 +199,12 @@ def report(name: str, status: str = "passed", **more: Any) -> GateReport:
     )
 
 
-def never_end(*_: Any, **__: Any) -> Any:
-    """In the place of dbt: a query in the main thread, where no signal reaches it."""
-    with duckdb.connect() as connection:
-        connection.execute("select count(*) from range(100000000000) where hash(range) % 7 = 3")
+def never_end(settings: Settings, *_: Any, **__: Any) -> Any:
+    """In the place of dbt: the main thread waits in C code, where Python handles no signal."""
+    (settings.home / "querying").touch()
+    mutex = ctypes.create_string_buffer(128)
+    for _ in range(2):  # the second time waits for the first to be given back
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -179,6 +180,28 @@ def test_many_takers_at_once_never_hold_it_together(path: Path, tmp_path: Path) 
     assert not path.exists()
 
 
+def test_a_file_replaced_between_open_and_lock_is_not_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The holder before removes its file, and a third process locks a new one: then that counts,
+    and not the removed file that was opened before."""
+    real = fcntl.flock
+    others: list[int] = []
+
+    def replaced_meanwhile(descriptor: int, operation: int) -> None:
+        if not others:
+            path.unlink()
+            others.append(os.open(path, os.O_RDWR | os.O_CREAT))
+            real(others[0], fcntl.LOCK_EX)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(lock, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(fcntl, "flock", replaced_meanwhile)
+    with pytest.raises(BusyError, match="a run is in progress"):
+        take(path)
+    os.close(others[0])
+
+
 def test_a_used_again_process_id_does_not_keep_the_lock(path: Path) -> None:
     """The file names a process that lives, but not the one that wrote it."""
     alive = replace(this_process("old", "run"), pid=os.getppid(), process_started="1")
@@ -238,8 +261,6 @@ def test_looking_does_not_take_it(path: Path) -> None:
 
 def test_somebody_who_looks_does_not_stop_a_run(path: Path) -> None:
     """`status` locks the file for an instant; a run that starts then waits for it."""
-    import fcntl
-
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     script = "import sys, time; time.sleep(0.1)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -270,10 +271,17 @@ def test_nobody_writes_to_a_publication_by_mistake(settings: Settings) -> None:
 
 
 def test_a_stale_log_beside_the_copy_does_not_make_it_unreadable(settings: Settings) -> None:
+    """Somebody opened the copy for writing and died: the log must not be read into the new one."""
     publish_example(settings, 1)
-    settings.published.with_name("published.duckdb.wal").write_bytes(b"of another file")
+    wal = settings.published.with_name("published.duckdb.wal")
+    shutil.copyfile(settings.published, settings.home / "other.duckdb")
+    with duckdb.connect(str(settings.home / "other.duckdb")) as connection:
+        connection.execute(f"delete from {MARTS}.fct_health__account_scores")
+        shutil.copyfile(settings.home / "other.duckdb.wal", wal)
     new = publish_example(settings, 2)
+    assert not wal.exists()
     assert published_id(settings) == new.publication_id
+    publication.verify(settings.published, new)
 
 
 # -- leftovers ---------------------------------------------------------------------------------
@@ -307,6 +315,8 @@ def test_leftovers_before_the_first_publication_are_removed(settings: Settings) 
     with duckdb.connect(str(settings.candidate)) as connection:
         assert connection.execute("select count(*) from duckdb_tables() where schema_name = "
                                   "'customer_health_snapshots'").fetchall() == [(0,)]  # fmt: skip
+        rows = connection.execute(f"from {MARTS}.fct_health__publications").fetchall()
+    assert rows == []
 
 
 def test_a_lost_candidate_gets_its_history_back(settings: Settings) -> None:

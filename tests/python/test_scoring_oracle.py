@@ -672,7 +672,7 @@ MUTATIONS = [
     ("int_health__category_scores", "metric_weight * metric_score", "metric_score"),
     ("int_health__account_scores", "category_weight * category_score", "category_score"),
     ("int_health__account_scores", "floor(score + 0.5)", "floor(score)"),
-    ("int_health__account_scores", "metric_score else 10 end", "metric_score else 9 end"),
+    ("int_health__category_scores", "metric_weight * 10 end", "metric_weight * 9 end"),
     ("int_health__account_scores", ", 10) as double) as score", ", 1) as double) as score"),
     ("int_health__account_scores", "coverage >= min_coverage", "coverage > min_coverage"),
     ("int_health__band_triggers", ">= confirm_days", "> confirm_days"),

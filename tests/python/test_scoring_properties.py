@@ -113,13 +113,14 @@ def test_scores_are_bounded_finite_and_add_up(
 def test_all_at_the_top_is_100_and_all_at_the_bottom_0(
     database: ScoringDatabase, seed: int, shape: Shape, metric_score: float
 ) -> None:
-    """Exactly, whatever the weights and whatever is missing."""
+    """Exactly, whatever the weights and whatever is missing; the bound on that side as well."""
     world = random_world(random.Random(seed), shape)
     world.anchors = [replace(anchor, score=metric_score) for anchor in world.anchors]
+    bound = "score_high" if metric_score else "score_low"
     database.run(world)
     for row in scores(database).values():
-        assert row["health_score_exact"] in (None, 10 * metric_score), row
-        assert row["health_score"] in (None, 10 * metric_score), row
+        for column in ("health_score_exact", "health_score", bound):
+            assert row[column] in (None, 10 * metric_score), (column, row)
 
 
 @settings(scoring_settings, max_examples=6)

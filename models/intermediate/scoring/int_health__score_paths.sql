@@ -90,47 +90,73 @@ rescored as (
             ) }}
 ),
 
-weighted as (
+known_categories as (
     select
-        *,
-        case when is_known and was_known then metric_score else score_p1 end as score_p2,
-        {{ customer_health.exact_sum(
-            'case when was_known then metric_weight end',
-            over='partition by account_id, as_of_date, lag_key, category_key'
-        ) }} as known_metric_weight,
-        row_number() over (
-            partition by account_id, as_of_date, lag_key, category_key
-            order by case when was_known then 0 else 1 end, metric_key
-        ) as category_row
+        account_id,
+        as_of_date,
+        lag_key,
+        category_key,
+        max(category_weight) as category_weight,
+        {{ customer_health.exact_sum('metric_weight') }} as known_metric_weight
     from rescored
+    where was_known
+    group by 1, 2, 3, 4
 ),
 
--- a category counts once, at its first known metric
-with_category_weights as (
+known_totals as (
     select
-        *,
-        {{ customer_health.exact_sum(
-            'case when was_known and category_row = 1 then category_weight end',
-            over='partition by account_id, as_of_date, lag_key'
-        ) }} as known_category_weight
-    from weighted
+        account_id,
+        as_of_date,
+        lag_key,
+        {{ customer_health.exact_sum('category_weight') }} as known_category_weight
+    from known_categories
+    group by 1, 2, 3
 ),
 
 with_shares as (
     select
-        *,
+        rescored.account_id,
+        rescored.as_of_date,
+        rescored.lag_key,
+        rescored.compared_date,
+        rescored.metric_key,
+        rescored.metric_label,
+        rescored.earlier_value,
+        rescored.metric_value,
+        rescored.was_known,
+        rescored.is_known,
+        rescored.points_p0,
+        rescored.metric_points,
+        rescored.score_p1,
+        case
+            when rescored.is_known and rescored.was_known then rescored.metric_score
+            else rescored.score_p1
+        end as score_p2,
         coalesce(
             case
-                when was_known
+                when rescored.was_known
                     then 10
                         * {{ customer_health.safe_divide(
-                            'category_weight', 'known_category_weight'
+                            'rescored.category_weight', 'known_totals.known_category_weight'
                         ) }}
-                        * {{ customer_health.safe_divide('metric_weight', 'known_metric_weight') }}
+                        * {{ customer_health.safe_divide(
+                            'rescored.metric_weight', 'known_categories.known_metric_weight'
+                        ) }}
             end,
             0
         ) as points_per_score
-    from with_category_weights
+    from rescored
+    left join known_categories
+        on
+            rescored.account_id = known_categories.account_id
+            and rescored.as_of_date = known_categories.as_of_date
+            and rescored.lag_key = known_categories.lag_key
+            and rescored.category_key = known_categories.category_key
+    left join known_totals
+        on
+            rescored.account_id = known_totals.account_id
+            and rescored.as_of_date = known_totals.as_of_date
+            and rescored.lag_key = known_totals.lag_key
 ),
 
 -- metrics that the later policy no longer counts leave with all their points
