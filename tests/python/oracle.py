@@ -8,6 +8,19 @@ one of the two shows as a difference. Two things make it independent in kind, no
 * bands are a state machine that walks the days of an account one by one, where the SQL uses
   window functions.
 
+Where the document leaves a choice, the oracle takes the one named here:
+
+* a count (absence `zero`) is known while its source has begun early enough and delivered lately, an
+  answer (absence `unknown`) while it is not too old itself; a value too old is shown, not scored;
+* a weight of 0 is no weight: the metric is not in the scorecard;
+* the features of a churn model are the metric scores under the scorecard that is scored;
+* confirm_days 0 means that the score of the day itself has to pass the edge by the margin;
+* a knock-out compares known values, measured zeros and the churn probability included; `*` means
+  every health scorecard; without a score the band of the knock-out stands;
+* an override counts for the rows after the instant it was made, up to and including the midnight
+  at which it expires, and only for health;
+* the previous row of the ledger is the last one with a score, at most 91 days back.
+
 Units: metric and category scores 0-10, account scores and points 0-100, shares 0-1, dates are
 calendar days (a row for day d knows what happened before d 00:00 UTC).
 """

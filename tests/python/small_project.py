@@ -146,7 +146,7 @@ def write_project(folder: Path, home: Path) -> Settings:
         path.write_text(f"{config}select\n{selected}\n{source}\n", encoding="utf-8")
     settings = Settings.resolve(folder, home, environ={})
     settings.prepare()
-    write_scores(settings, {"A1": 64, "A2": 30, "A3": 90})
+    write_scores(settings, {"A1": 64, "A2": 30, "A3": 100})
     return settings
 
 
@@ -203,8 +203,9 @@ def never_end(settings: Settings, *_: Any, **__: Any) -> Any:
     """In the place of dbt: the main thread waits in C code, where Python handles no signal."""
     (settings.home / "querying").touch()
     mutex = ctypes.create_string_buffer(128)
-    for _ in range(2):  # the second time waits for the first to be given back
-        ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    library = ctypes.CDLL(None)
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)  # waits for the first to be given back
 
 
 if __name__ == "__main__":

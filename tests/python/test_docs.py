@@ -61,5 +61,7 @@ def test_nothing_names_a_machine_or_a_registry() -> None:
             text = path.read_text()
         except (UnicodeDecodeError, FileNotFoundError):
             continue
-        found += [f"{path.name}: {line[:80]}" for line in text.splitlines() if re.search(machine, line)]
+        found += [
+            f"{path.name}: {line[:80]}" for line in text.splitlines() if re.search(machine, line)
+        ]
     assert found == []

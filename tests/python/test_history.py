@@ -131,9 +131,7 @@ def test_rows_are_there(all_at_once: Rows) -> None:
     assert all_at_once["bi_health__portfolio_daily"]
 
 
-def test_steps_with_late_events_equal_all_at_once(
-    all_at_once: Rows, in_steps: Warehouse
-) -> None:
+def test_steps_with_late_events_equal_all_at_once(all_at_once: Rows, in_steps: Warehouse) -> None:
     assert different(all_at_once, in_steps.rows()) == {}
 
 
@@ -154,9 +152,7 @@ def test_same_day_again_and_future_events_change_nothing(
     assert different(all_at_once, in_steps.rows()) == {}
 
 
-def test_full_refresh_alone_does_not_touch_history(
-    all_at_once: Rows, in_steps: Warehouse
-) -> None:
+def test_full_refresh_alone_does_not_touch_history(all_at_once: Rows, in_steps: Warehouse) -> None:
     """Old events are gone from the source: a rebuilt history would show it."""
     in_steps.read_raw("occurred_at >= '2026-06-20'")
     in_steps.build(AS_OF, "--full-refresh")
