@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from customer_health.publication import Publication
 
 # Time to cancel queries and remove the lock after SIGTERM or Ctrl-C; schedulers wait 30 s or more.
-STOP_GRACE_SECONDS = 10.0
+STOP_GRACE_SECONDS = 20.0
 DEMO_END = date(2026, 6, 30)
 HELP = """
 Account health scores that explain themselves, from your own tables.

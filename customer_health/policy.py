@@ -1290,26 +1290,6 @@ def _check_knockouts(policy: _Policy, version: str) -> None:
                     + _known(written, known),
                 )
                 break
-        limit = row.number("value")
-        if limit is not None and _holds_for_zero(row.text("operator"), limit):
-            policy["knockouts"].blame(
-                row,
-                "value",
-                f"{row.text('metric_key')} {row.text('operator')} {plain_number(limit)} would hold "
-                "for 0, and knock-outs see measured values only; name a value that 0 does not meet",
-            )
-
-
-def _holds_for_zero(operator: str, limit: Decimal) -> bool:
-    """Whether `0 <operator> limit` is true."""
-    zero = Decimal(0)
-    return {
-        ">=": zero >= limit,
-        ">": zero > limit,
-        "<=": zero <= limit,
-        "<": zero < limit,
-        "=": zero == limit,
-    }.get(operator, False)
 
 
 def _check_calendar(policy: _Policy, version: str) -> None:

@@ -6,7 +6,8 @@
 
 {% if expression is not string or not expression | trim %}
     {{ exceptions.raise_compiler_error(
-        'expression_holds: `expression` takes SQL of a condition, for example "ends_on >= starts_on"'
+        'expression_holds: `expression` takes SQL of a condition, for example'
+        ~ ' "ends_on >= starts_on"'
     ) }}
 {% endif %}
 

@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -168,11 +169,15 @@ class CompiledProject:
         return next(model for model in self.models if model.name == name)
 
     def mutated(self, name: str, old: str, new: str) -> CompiledProject:
-        """The project with a piece of the SQL of one model replaced wherever it stands there."""
-        if old not in self.model(name).sql:
-            raise ValueError(f"{name} does not contain {old!r}")
+        """The project with a piece of the SQL of one model replaced wherever it stands there.
+
+        Line breaks and spaces count alike. Raises ValueError when the model has no such piece.
+        """
+        piece = re.compile(r"\s+".join(re.escape(word) for word in old.split()))
+        if not piece.search(self.model(name).sql):
+            raise ValueError(f"{name} does not contain {old!r}: write another mutation")
         models = tuple(
-            replace(model, sql=model.sql.replace(old, new)) if model.name == name else model
+            replace(model, sql=piece.sub(lambda _: new, model.sql)) if model.name == name else model
             for model in self.models
         )
         return replace(self, models=models)

@@ -761,19 +761,21 @@ def test_a_run_stopped_inside_dbt(built: Settings, monkeypatch: pytest.MonkeyPat
     """SIGTERM while DuckDB works for dbt: its query is cancelled, its files are let go."""
     before = built.published.read_bytes()
     monkeypatch.setenv("SLOW_ROWS", "100000000000")
+    monkeypatch.setattr(cli, "STOP_GRACE_SECONDS", 600)  # here it would end the tests, too
     old_logs = set(built.runs_dir.glob("*/dbt.log"))
+    ended = threading.Event()
 
     def stop_in_slow_model() -> None:
-        for _ in range(2_400):
-            time.sleep(0.05)
+        while not ended.wait(0.05):
             logs = set(built.runs_dir.glob("*/dbt.log")) - old_logs
             if any("START sql table model customer_health.slow" in log.read_text() for log in logs):
-                break
-        os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     with cli._stoppable():
         threading.Thread(target=stop_in_slow_model, daemon=True).start()
         result = call(built, "run", "--as-of", "2026-06-30")
+        ended.set()
     assert result.exit_code == 143, result.output
     assert "terminated; the published copy is whole" in result.stderr
     assert "Traceback" not in result.output

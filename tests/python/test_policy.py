@@ -974,12 +974,6 @@ FAULTS: dict[str, tuple[Break, str, str, list[str]]] = {
         "worst_band_key",
         ['"critcal" is no band of scorecard standard', 'did you mean "critical"?'],
     ),
-    "knock-out that would hold for 0": (
-        _changed("knockouts", {"metric_key": "cancel_notice"}, operator="<", value="1"),
-        "knockouts",
-        "value",
-        ["cancel_notice < 1 would hold for 0"],
-    ),
     "unknown metric of a knock-out": (
         _changed("knockouts", {"metric_key": "cancel_notice"}, metric_key="cancel"),
         "knockouts",

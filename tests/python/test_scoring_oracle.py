@@ -270,7 +270,7 @@ def ledger_gaps(rows: Mapping[tuple[Any, ...], Row], facts: list[Row]) -> list[s
 # -- random worlds -------------------------------------------------------------------------------
 
 
-@settings(scoring_settings, max_examples=40)
+@settings(scoring_settings, max_examples=30)
 @given(
     seed=seeds,
     shape=st.builds(
@@ -384,7 +384,11 @@ def test_without_confirmation_a_band_follows_at_once(database: ScoringDatabase, 
 
 def test_the_ledger_adds_up_when_old_metric_rows_are_gone() -> None:
     """Metric rows are dropped after component_history_days, also some that a lag looks back to."""
-    short = compiled_project().mutated("fct_health__metric_scores", "-4000", "-10")
+    short = (
+        compiled_project()
+        .mutated("fct_health__metric_scores", "-4000", "-10")
+        .mutated("int_health__compared_dates", "-4000", "-10")
+    )
     database = ScoringDatabase(short)
     try:
         database.run(random_world(random.Random(0), Shape(week_count=4, day_count=25)))
@@ -675,17 +679,13 @@ MUTATIONS = [
     ("int_health__category_scores", "metric_weight * 10 end", "metric_weight * 9 end"),
     ("int_health__account_scores", ", 10) as double) as score", ", 1) as double) as score"),
     ("int_health__account_scores", "coverage >= min_coverage", "coverage > min_coverage"),
-    ("int_health__band_triggers", ">= confirm_days", "> confirm_days"),
+    ("int_health__band_triggers", ">= greatest(confirm_days, 1)", "> greatest(confirm_days, 1)"),
     ("int_health__band_triggers", "health_score < edges", "health_score <= edges"),
     ("int_health__band_triggers", ">= recent_scores.fall_points", "> recent_scores.fall_points"),
     ("int_health__account_bands", "'knockout'", "'score'"),
     ("int_health__account_overrides", "created_at desc", "created_at asc"),
     ("int_health__account_overrides", "<= cast(overrides.expires", "< cast(overrides.expires"),
-    (
-        "int_health__score_paths",
-        "when was_known then metric_weight",
-        "when is_known then metric_weight",
-    ),
+    ("int_health__score_paths", "where was_known", "where is_known"),
     ("int_health__score_paths", "under_later_policy.tenure_days", "0"),
     ("fct_health__score_changes", "points_p2 - points_p1", "points_p2 - points_p0"),
 ]

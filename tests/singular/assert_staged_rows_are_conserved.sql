@@ -9,39 +9,39 @@
 with
 
 {% for table in whole_tables %}
-    staged_{{ table }} as (select * from {{ ref('stg_health__' ~ table) }}),
+staged_{{ table }} as (select * from {{ ref('stg_health__' ~ table) }}),
 
-    settled_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
+settled_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
 
-    valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
+valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
 
 {% endfor %}
 {% for table in windowed_tables %}
-    staged_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
+staged_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
 
-    settled_{{ table }} as (select * from {{ ref('int_health__repeated_' ~ table) }}),
+settled_{{ table }} as (select * from {{ ref('int_health__repeated_' ~ table) }}),
 
-    valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
+valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
 
 {% endfor %}
 rejected_rows as (select * from {{ ref('int_health__rejected_rows') }}),
 
 row_counts as (
     {% for table in whole_tables + windowed_tables %}
-        select
-            '{{ table }}' as source_table,
-            (select count(*) from staged_{{ table }}) as staged_rows,
-            (select count(*) from valid_{{ table }}) as kept_rows,
-            (
-                select coalesce(sum(copy_count - 1), 0)
-                from settled_{{ table }}
-                where rejection_reason is null
-            ) as exact_duplicates
+    select
+        '{{ table }}' as source_table,
+        (select count(*) from staged_{{ table }}) as staged_rows,
+        (select count(*) from valid_{{ table }}) as kept_rows,
+        (
+            select coalesce(sum(copy_count - 1), 0)
+            from settled_{{ table }}
+            where rejection_reason is null
+        ) as exact_duplicates
 
-        {% if not loop.last %}
-            union all
+    {% if not loop.last %}
+    union all
 
-        {% endif %}
+    {% endif %}
     {% endfor %}
 ),
 

@@ -8,10 +8,12 @@
 
 with
 
+build_dates as (select * from {{ ref('int_health__build_dates') }}),
+
 account_scores as (
     select *
     from {{ ref('int_health__account_scores') }}
-    where as_of_date >= (select min(as_of_date) from {{ ref('int_health__build_dates') }})
+    where as_of_date >= (select min(build_dates.as_of_date) from build_dates)
 ),
 
 band_triggers as (select * from {{ ref('int_health__band_triggers') }}),
@@ -32,7 +34,7 @@ last_earlier_dates as (
         scorecard_key,
         max(as_of_date) as as_of_date
     from {{ this }}
-    where as_of_date < (select min(as_of_date) from {{ ref('int_health__build_dates') }})
+    where as_of_date < (select min(build_dates.as_of_date) from build_dates)
     group by 1, 2, 3
 ),
 
@@ -274,8 +276,8 @@ with_band as (
         case
             when with_reason.band_reason = 'override'
                 then with_reason.override_reason
-                    || ' (' || with_reason.override_author_id || ', until '
-                    || cast(with_reason.override_expires_on as {{ dbt.type_string() }}) || ')'
+                || ' (' || with_reason.override_author_id || ', until '
+                || cast(with_reason.override_expires_on as {{ dbt.type_string() }}) || ')'
             when with_reason.band_reason = 'knockout' then with_reason.knockout_reason
         end as band_note
     from with_reason

@@ -5,7 +5,7 @@ assignments as (select * from {{ ref('int_health__scorecard_assignments') }}),
 
 knockouts as (select * from {{ ref('knockouts') }}),
 
-signals as (select * from {{ ref('int_health__signals') }}),
+known_values as (select * from {{ ref('int_health__knockout_values') }}),
 
 scorecard_bands as (select * from {{ ref('int_health__scorecard_bands') }}),
 
@@ -33,24 +33,24 @@ hits as (
                 assignments.scorecard_key = knockouts.scorecard_key
                 or (knockouts.scorecard_key = '*' and assignments.purpose = 'health')
             )
-    inner join signals
+    inner join known_values
         on
-            assignments.account_id = signals.account_id
-            and assignments.as_of_date = signals.as_of_date
-            and assignments.scoring_version = signals.scoring_version
-            and knockouts.metric_key = signals.metric_key
-            and signals.value_state = 'observed'
+            assignments.account_id = known_values.account_id
+            and assignments.as_of_date = known_values.as_of_date
+            and assignments.scoring_version = known_values.scoring_version
+            and assignments.scorecard_key = known_values.scorecard_key
+            and knockouts.metric_key = known_values.metric_key
     inner join scorecard_bands
         on
             assignments.scoring_version = scorecard_bands.scoring_version
             and assignments.scorecard_key = scorecard_bands.scorecard_key
             and knockouts.worst_band_key = scorecard_bands.band_key
     where
-        (knockouts.operator = '>=' and signals.metric_value >= knockouts.value)
-        or (knockouts.operator = '>' and signals.metric_value > knockouts.value)
-        or (knockouts.operator = '<=' and signals.metric_value <= knockouts.value)
-        or (knockouts.operator = '<' and signals.metric_value < knockouts.value)
-        or (knockouts.operator = '=' and signals.metric_value = knockouts.value)
+        (knockouts.operator = '>=' and known_values.metric_value >= knockouts.value)
+        or (knockouts.operator = '>' and known_values.metric_value > knockouts.value)
+        or (knockouts.operator = '<=' and known_values.metric_value <= knockouts.value)
+        or (knockouts.operator = '<' and known_values.metric_value < knockouts.value)
+        or (knockouts.operator = '=' and known_values.metric_value = knockouts.value)
 ),
 
 final as (

@@ -110,7 +110,7 @@ rounded as (
 ),
 
 final as (
-    select
+    select  -- noqa: ST06
         account_id,
         as_of_date,
         day_number,

@@ -124,8 +124,8 @@ final as (
         health_score >= lower_bound as is_score_above,
         case
             when health_score is null then null
-            when coalesce(day_number - last_day_not_above >= confirm_days, true) then 1
-            when coalesce(day_number - last_day_not_below >= confirm_days, true) then 0
+            when coalesce(day_number - last_day_not_above >= greatest(confirm_days, 1), true) then 1
+            when coalesce(day_number - last_day_not_below >= greatest(confirm_days, 1), true) then 0
             when has_fallen and health_score < lower_bound - hysteresis_points then 0
         end as decision
     from edge_rows

@@ -84,8 +84,8 @@ ranked_rates as (
             and accounts_to_score.tenure_days >= churn_base_rates.tenure_days_from
             and (
                 churn_base_rates.segment = '*'
-                or churn_base_rates.segment = accounts_to_score.segment
-                or churn_base_rates.segment = accounts_to_score.plan
+                or accounts_to_score.segment = churn_base_rates.segment
+                or accounts_to_score.plan = churn_base_rates.segment
             )
 ),
 
@@ -177,7 +177,7 @@ probabilities as (
 ),
 
 final as (
-    select
+    select  -- noqa: ST06
         account_id,
         as_of_date,
         scoring_version,

@@ -4,7 +4,12 @@
 
 with
 
-account_scores as (select * from {{ ref('fct_health__account_scores') }}),
+-- only rows whose metric rows are kept can be explained
+account_scores as (
+    select *
+    from {{ ref('fct_health__account_scores') }}
+    where {{ customer_health.is_kept('as_of_date', 'component_history_days', keep_sundays=true) }}
+),
 
 build_dates as (select * from {{ ref('int_health__build_dates') }}),
 

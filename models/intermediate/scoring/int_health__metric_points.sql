@@ -6,10 +6,12 @@ metric_scores as (select * from {{ ref('int_health__metric_scores') }}),
 
 category_scores as (select * from {{ ref('int_health__category_scores') }}),
 
+build_dates as (select * from {{ ref('int_health__build_dates') }}),
+
 account_scores as (
     select *
     from {{ ref('int_health__account_scores') }}
-    where as_of_date >= (select min(as_of_date) from {{ ref('int_health__build_dates') }})
+    where as_of_date >= (select min(build_dates.as_of_date) from build_dates)
 ),
 
 category_shares as (

@@ -76,7 +76,7 @@ final as (
         case
             when is_applicable
                 then category_weight
-                    * {{ customer_health.safe_divide('metric_weight', 'applicable_weight') }}
+                * {{ customer_health.safe_divide('metric_weight', 'applicable_weight') }}
         end as effective_weight
     from with_category_sums
 )

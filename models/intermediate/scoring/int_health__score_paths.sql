@@ -136,12 +136,12 @@ with_shares as (
             case
                 when rescored.was_known
                     then 10
-                        * {{ customer_health.safe_divide(
-                            'rescored.category_weight', 'known_totals.known_category_weight'
-                        ) }}
-                        * {{ customer_health.safe_divide(
-                            'rescored.metric_weight', 'known_categories.known_metric_weight'
-                        ) }}
+                    * {{ customer_health.safe_divide(
+                        'rescored.category_weight', 'known_totals.known_category_weight'
+                    ) }}
+                    * {{ customer_health.safe_divide(
+                        'rescored.metric_weight', 'known_categories.known_metric_weight'
+                    ) }}
             end,
             0
         ) as points_per_score

@@ -19,19 +19,26 @@ ticket_answers as (
     select
         account_id,
         coalesce(solved_at, updated_at) as answered_at,
-        10 * {{ customer_health.safe_divide('csat_score - 1', 'csat_scale_max - 1') }} as answer_score
+        10 * {{ customer_health.safe_divide('csat_score - 1', 'csat_scale_max - 1') }}
+            as answer_score
     from tickets
     where csat_score is not null
 ),
 
 final as (
-    select account_id, answered_at, answer_score
+    select
+        account_id,
+        answered_at,
+        answer_score
     from survey_answers
     where answer_score is not null
 
     union all
 
-    select account_id, answered_at, answer_score
+    select
+        account_id,
+        answered_at,
+        answer_score
     from ticket_answers
     where answer_score is not null
 )

@@ -36,8 +36,9 @@ windows as (
             'build_dates.as_of_date',
             '-1 * (compared_windows.offset_days + compared_windows.window_days)'
         ) }} as window_from,
-        {{ customer_health.add_days('build_dates.as_of_date', '-1 * compared_windows.offset_days') }}
-            as window_to
+        {{ customer_health.add_days(
+            'build_dates.as_of_date', '-1 * compared_windows.offset_days'
+        ) }} as window_to
     from compared_windows
     cross join build_dates
     cross join segments
@@ -118,12 +119,7 @@ final as (
             and windows.segment = applied_calendar.segment
             and windows.window_from < applied_calendar.until_date
             and windows.window_to > applied_calendar.from_date
-    group by
-        windows.scoring_version,
-        windows.window_days,
-        windows.window_index,
-        windows.segment,
-        windows.as_of_date
+    group by 1, 2, 3, 4, 5
 )
 
 select * from final

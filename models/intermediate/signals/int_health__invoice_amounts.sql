@@ -31,7 +31,8 @@ final as (
         case when invoices.invoice_type = 'refund' then -1 else 1 end
         * abs(invoices.amount)
         * case
-            when invoices.currency_code = {{ customer_health.code_var('reporting_currency') }} then 1
+            when invoices.currency_code = {{ customer_health.code_var('reporting_currency') }}
+                then 1
             else exchange_rates.rate_to_reporting_currency
         end as amount
     from invoices

@@ -41,9 +41,10 @@ subscription_values as (
     from metric_dates
     inner join account_subscriptions
         on metric_dates.as_of_date = account_subscriptions.as_of_date
-    where metric_dates.metric_key in (
-        'mrr', 'billing_term_months', 'days_to_renewal', 'cancel_notice'
-    )
+    where
+        metric_dates.metric_key in (
+            'mrr', 'billing_term_months', 'days_to_renewal', 'cancel_notice'
+        )
 ),
 
 -- both ends at today's exchange rate, so that a moving currency is no expansion
@@ -91,8 +92,10 @@ lifetime_values as (
         metric_dates.as_of_date,
         metric_dates.scoring_version,
         metric_dates.metric_key,
-        cast({{ customer_health.exact_sum('invoices.amount') }} as {{ customer_health.type_double() }})
-            as metric_value,
+        cast(
+            {{ customer_health.exact_sum('invoices.amount') }}
+            as {{ customer_health.type_double() }}
+        ) as metric_value,
         max(invoices.paid_at) as observed_at,
         count(*) as sample_size
     from metric_dates

@@ -112,7 +112,9 @@ overdue_reviews as (
         cast(
             greatest(
                 coalesce(
-                    {{ customer_health.days_between('cast(last_review_at as date)', 'as_of_date') }},
+                    {{ customer_health.days_between(
+                        'cast(last_review_at as date)', 'as_of_date'
+                    ) }},
                     tenure_days
                 ) - review_cadence_days,
                 0

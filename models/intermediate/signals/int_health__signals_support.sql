@@ -23,11 +23,11 @@ dated_tickets as (
         account_id,
         complexity,
         priority,
-        coalesce(reopen_count, 0) as reopen_count,
         opened_at,
         cast(opened_at as date) as opened_on,
         ended_at,
-        cast(ended_at as date) as ended_on
+        cast(ended_at as date) as ended_on,
+        coalesce(reopen_count, 0) as reopen_count
     from ended_tickets
 ),
 

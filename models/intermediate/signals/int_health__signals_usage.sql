@@ -1,3 +1,5 @@
+{% set smoothing = customer_health.integer_var('usage_smoothing', minimum=1) %}
+
 with
 
 usage_windows as (select * from {{ ref('int_health__usage_windows') }}),
@@ -259,8 +261,8 @@ comparisons as (
         comparable_windows.as_of_date as measured_on,
         comparable_windows.raw_value,
         ln(
-            (comparable_windows.comparable_value + {{ customer_health.integer_var('usage_smoothing', minimum=1) }})
-            / (medians.median_value + {{ customer_health.integer_var('usage_smoothing', minimum=1) }})
+            (comparable_windows.comparable_value + {{ smoothing }})
+            / (medians.median_value + {{ smoothing }})
         ) as log_ratio,
         coalesce(medians.window_count, 0) as window_count,
         case
@@ -338,7 +340,7 @@ measured as (
 ),
 
 final as (
-    select
+    select  -- noqa: ST06
         account_id,
         as_of_date,
         scoring_version,

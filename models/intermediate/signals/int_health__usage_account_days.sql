@@ -6,6 +6,10 @@
     tags=['customer_health_history']
 ) }}
 {% set rebuild_from = customer_health.usage_rebuild_from() %}
+{% set rebuild_filter =
+    "usage_date >= cast('" ~ rebuild_from ~ "' as date)"
+    if is_incremental() and rebuild_from is not none else 'true'
+%}
 
 with
 
@@ -41,14 +45,13 @@ final as (
         event_name,
         cast(sum(event_count) as bigint) as event_count,
         cast(
-            {{ customer_health.exact_sum('duration_seconds') }} as {{ customer_health.type_double() }}
+            {{ customer_health.exact_sum('duration_seconds') }}
+            as {{ customer_health.type_double() }}
         ) as duration_seconds
     from usage_days
     where
         usage_date < {{ customer_health.as_of_date() }}
-        {% if is_incremental() and rebuild_from is not none %}
-        and usage_date >= cast('{{ rebuild_from }}' as date)
-        {% endif %}
+        and {{ rebuild_filter }}
     group by 1, 2, 3
 )
 

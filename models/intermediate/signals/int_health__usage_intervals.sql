@@ -116,7 +116,7 @@ used_features as (
     inner join product_features
         on
             account_days.event_name = product_features.event_name
-            and coalesce(product_features.plan = accounts.plan, product_features.plan is null)
+            and coalesce(accounts.plan = product_features.plan, product_features.plan is null)
     where
         account_days.usage_date >= needed_days.first_needed_date
         and metric_events.aggregation = 'distinct_features'

@@ -25,7 +25,8 @@ final as (
         cast(occurred_at as date) as usage_date,
         cast(count(*) as bigint) as event_count,
         cast(
-            {{ customer_health.exact_sum('duration_seconds') }} as {{ customer_health.type_double() }}
+            {{ customer_health.exact_sum('duration_seconds') }}
+            as {{ customer_health.type_double() }}
         ) as duration_seconds
     from events
     group by 1, 2, 3, 4

@@ -46,9 +46,9 @@ visible_intervals as (
         intervals.window_index,
         intervals.account_id,
         intervals.usage_date,
-        greatest(intervals.seen_from, build_range.first_date) as seen_from,
         intervals.seen_until,
-        intervals.amount
+        intervals.amount,
+        greatest(intervals.seen_from, build_range.first_date) as seen_from
     from intervals
     cross join build_range
     where

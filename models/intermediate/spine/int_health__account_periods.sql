@@ -57,9 +57,9 @@ bounded_intervals as (
     select
         account_id,
         starts_on,
-        coalesce(ends_on, cast('9999-12-31' as date)) as ends_on,
         cancel_requested_on,
-        is_paid
+        is_paid,
+        coalesce(ends_on, cast('9999-12-31' as date)) as ends_on
     from intervals
     where ends_on is null or ends_on >= starts_on
 ),
@@ -125,6 +125,9 @@ ended as (
         period_ends.account_id,
         cast(period_ends.period_number as bigint) as period_number,
         period_ends.starts_on,
+        last_intervals.cancel_requested_on,
+        cast(accounts.trial_ends_at as date) as trial_ends_on,
+        first_paid.first_paid_on,
         case
             when accounts.churn_reason = 'merged' and accounts.churned_at is not null
                 then least(cast(accounts.churned_at as date), period_ends.last_ends_on)
@@ -132,11 +135,8 @@ ended as (
             else period_ends.last_ends_on
         end as ends_on,
         last_intervals.paid_interval_count > 0 as ended_paid,
-        last_intervals.cancel_requested_on,
         accounts.churn_reason = 'merged' as is_merged,
-        case when accounts.is_deleted then cast(accounts.updated_at as date) end as deleted_on,
-        cast(accounts.trial_ends_at as date) as trial_ends_on,
-        first_paid.first_paid_on
+        case when accounts.is_deleted then cast(accounts.updated_at as date) end as deleted_on
     from period_ends
     inner join last_intervals
         on

@@ -18,11 +18,13 @@ active_terms as (
         end as cancel_requested_on,
         -- a term no longer than the renewal window renews all the time: that is no event
         case
-            when coalesce(
-                terms.billing_period_months * 30
-                > {{ customer_health.integer_var('renewal_window_days') }},
-                true
-            ) then terms.renewal_date
+            when
+                coalesce(
+                    terms.billing_period_months * 30
+                    > {{ customer_health.integer_var('renewal_window_days') }},
+                    true
+                )
+                then terms.renewal_date
         end as renewal_date,
         terms.is_renewal_projected,
         case

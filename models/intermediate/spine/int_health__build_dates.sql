@@ -1,6 +1,7 @@
 {{ customer_health.check_as_of_date() }}
 {% set built_dates = customer_health.built_dates_relation() %}
 {% set history_from = customer_health.date_var('history_from') %}
+{% set backfill_from = customer_health.date_var('backfill_from') %}
 {% set lookback_days = customer_health.integer_var('lookback_days') %}
 
 with
@@ -91,9 +92,7 @@ final as (
     cross join rebuild
     where
         spine_dates.as_of_date >= rebuild.rebuild_from
-        {% if customer_health.date_var('backfill_from') is not none %}
-        or spine_dates.as_of_date >= {{ customer_health.date_var('backfill_from') }}
-        {% endif %}
+        or {{ 'false' if backfill_from is none else 'spine_dates.as_of_date >= ' ~ backfill_from }}
 )
 
 select * from final

@@ -1,5 +1,5 @@
--- Written last: a date stands here only when every history table holds it. A run that died on the way
--- leaves no mark, and the next one builds its dates again.
+-- Written last: a date stands here only when every history table holds it. A run that died on the
+-- way leaves no mark, and the next one builds its dates again.
 -- depends_on: {{ ref('int_health__build_dates') }}
 -- depends_on: {{ ref('fct_health__account_scores') }}
 -- depends_on: {{ ref('fct_health__scorecard_scores') }}

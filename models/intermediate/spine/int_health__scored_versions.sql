@@ -60,10 +60,14 @@ final as (
         candidates.scoring_version,
         candidates.churn_model_version,
         {{ dbt.bool_or('candidates.is_in_force') }} as is_in_force,
-        {{ dbt.bool_or('candidates.scoring_version = in_force_now.scoring_version') }} as is_champion
+        {{ dbt.bool_or('candidates.scoring_version = in_force_now.scoring_version') }}
+            as is_champion
     from candidates
     cross join in_force_now
-    group by 1, 2, 3
+    group by
+        candidates.as_of_date,
+        candidates.scoring_version,
+        candidates.churn_model_version
 )
 
 select * from final

@@ -80,7 +80,8 @@ final as (
         tenure_days,
         case
             when is_trial then 'trial'
-            when tenure_days < {{ customer_health.integer_var('onboarding_days') }} then 'onboarding'
+            when tenure_days < {{ customer_health.integer_var('onboarding_days') }}
+                then 'onboarding'
             when
                 {{ customer_health.days_between('as_of_date', 'renewal_date') }}
                 <= {{ customer_health.integer_var('renewal_window_days') }}

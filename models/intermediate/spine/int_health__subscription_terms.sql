@@ -64,17 +64,21 @@ final as (
             when terms.ended_on is null then cast('9999-12-31' as date)
             when overlapping_terms.overlap_count is not null then terms.ended_on
             when terms.cancel_requested_on <= terms.ended_on then terms.ended_on
-            else least(
-                coalesce(next_starts.next_started_on, cast('9999-12-31' as date)),
-                {{ customer_health.add_days(
-                    'terms.ended_on', customer_health.integer_var('renewal_grace_days')
-                ) }}
-            )
+            else
+                least(
+                    coalesce(next_starts.next_started_on, cast('9999-12-31' as date)),
+                    {{ customer_health.add_days(
+                        'terms.ended_on', customer_health.integer_var('renewal_grace_days')
+                    ) }}
+                )
         end as active_to,
         -- never from ended_on: a churn in mid-term cuts that short, and would leak the outcome
         coalesce(
             terms.renews_on,
-            cast({{ dbt.dateadd('month', 'terms.billing_period_months', 'terms.started_on') }} as date)
+            cast(
+                {{ dbt.dateadd('month', 'terms.billing_period_months', 'terms.started_on') }}
+                as date
+            )
         ) as renewal_date,
         terms.renews_on is null as is_renewal_projected
     from terms

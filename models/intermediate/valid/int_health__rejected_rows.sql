@@ -7,38 +7,38 @@
 with
 
 {% for table in whole_tables %}
-    checked_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
+checked_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
 
 {% endfor %}
 {% for table in windowed_tables %}
-    rejected_{{ table }} as (select * from {{ ref('int_health__rejected_' ~ table) }}),
+rejected_{{ table }} as (select * from {{ ref('int_health__rejected_' ~ table) }}),
 
 {% endfor %}
 rejected_rows as (
     {% for table in whole_tables %}
-        select
-            '{{ table }}' as source_table,
-            row_key,
-            rejection_reason,
-            copy_count as row_count
-        from checked_{{ table }}
-        where rejection_reason is not null
+    select
+        '{{ table }}' as source_table,
+        row_key,
+        rejection_reason,
+        copy_count as row_count
+    from checked_{{ table }}
+    where rejection_reason is not null
 
-        union all
+    union all
 
     {% endfor %}
     {% for table in windowed_tables %}
-        select
-            '{{ table }}' as source_table,
-            row_key,
-            rejection_reason,
-            row_count
-        from rejected_{{ table }}
+    select
+        '{{ table }}' as source_table,
+        row_key,
+        rejection_reason,
+        row_count
+    from rejected_{{ table }}
 
-        {% if not loop.last %}
-            union all
+    {% if not loop.last %}
+    union all
 
-        {% endif %}
+    {% endif %}
     {% endfor %}
 ),
 

@@ -16,16 +16,19 @@ parents as (
 top_parents as (
     select
         account_360.account_id,
-        {% for level in levels | reverse %}
-        {% if loop.first %}coalesce({% endif %}
-        level_{{ level }}.parent_account_id,
-        {% endfor %}
-        account_360.account_id) as top_account_id
+        coalesce(
+            {% for level in levels | reverse %}
+            level_{{ level }}.parent_account_id,
+            {% endfor %}
+            account_360.account_id
+        ) as top_account_id
     from account_360
     {% for level in levels %}
+    {% set child_id = 'account_360.account_id'
+        if level == 1 else 'level_' ~ (level - 1) ~ '.parent_account_id'
+    %}
     left join parents as level_{{ level }}
-        on {{ 'account_360.account_id' if level == 1 else 'level_' ~ (level - 1) ~ '.parent_account_id' }}
-            = level_{{ level }}.account_id
+        on {{ child_id }} = level_{{ level }}.account_id
     {% endfor %}
 ),
 
@@ -86,9 +89,13 @@ final as (
         -- weighted by ARR; where nobody pays, every account counts alike
         {{ customer_health.round_score(
             'coalesce('
-            ~ customer_health.safe_divide('account_groups.arr_weighted_sum', 'account_groups.scored_arr_amount')
+            ~ customer_health.safe_divide(
+                'account_groups.arr_weighted_sum', 'account_groups.scored_arr_amount'
+            )
             ~ ', '
-            ~ customer_health.safe_divide('account_groups.score_sum', 'account_groups.scored_account_count')
+            ~ customer_health.safe_divide(
+                'account_groups.score_sum', 'account_groups.scored_account_count'
+            )
             ~ ')'
         ) }} as health_score_by_arr,
         account_groups.lowest_account_id,

@@ -9,13 +9,15 @@
 
 with
 
+build_dates as (select * from {{ ref('int_health__build_dates') }}),
+
 account_scores as (
     select *
     from {{ ref('int_health__account_scores') }}
     where
         purpose = 'health'
         and is_in_force
-        and as_of_date >= (select min(as_of_date) from {{ ref('int_health__build_dates') }})
+        and as_of_date >= (select min(build_dates.as_of_date) from build_dates)
 ),
 
 account_bands as (select * from {{ ref('int_health__account_bands') }}),

@@ -16,7 +16,9 @@ metric_points as (
     from {{ ref('int_health__metric_points') }}
     where
         is_in_force
-        and ({{ customer_health.is_kept('as_of_date', 'component_history_days', keep_sundays=true) }})
+        and ({{ customer_health.is_kept(
+            'as_of_date', 'component_history_days', keep_sundays=true
+        ) }})
 ),
 
 metrics as (select * from {{ ref('metrics') }}),
