@@ -236,7 +236,7 @@ def release_connections() -> None:
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager
 
     environment = Manager._ENV
-    Manager.close_all_connections()  # type: ignore[no-untyped-call]
+    Manager.close_all_connections()
     if environment is not None:
         environment.close()
     gc.collect()
