@@ -760,7 +760,9 @@ def test_a_failed_dbt_test_refuses_the_run(built: Settings) -> None:
 def test_a_run_stopped_inside_dbt(built: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM while DuckDB works for dbt: its query is cancelled, its files are let go."""
     before = built.published.read_bytes()
-    monkeypatch.setenv("SLOW_ROWS", "100000000000")
+    # Long enough to be caught; it also ends by itself, for dbt cannot cancel in the instant
+    # between its announcement and the query (where the command line ends the process in time).
+    monkeypatch.setenv("SLOW_ROWS", "3000000000")
     monkeypatch.setattr(cli, "STOP_GRACE_SECONDS", 600)  # here it would end the tests, too
     old_logs = set(built.runs_dir.glob("*/dbt.log"))
     ended = threading.Event()
@@ -769,6 +771,7 @@ def test_a_run_stopped_inside_dbt(built: Settings, monkeypatch: pytest.MonkeyPat
         while not ended.wait(0.05):
             logs = set(built.runs_dir.glob("*/dbt.log")) - old_logs
             if any("START sql table model customer_health.slow" in log.read_text() for log in logs):
+                time.sleep(0.3)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
