@@ -51,11 +51,13 @@ format: $(VENV)/.installed ## Let ruff put the Python in order
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.installed ## Build the dbt documentation as one file, target/static_index.html
-	$(BIN)/dbt docs generate --static
+	@test -f "$${CUSTOMER_HEALTH_HOME:-warehouse}/build.duckdb" || $(BIN)/customer-health demo
+	$(BIN)/dbt docs generate --static --vars '{customer_health__as_of_date: "2026-06-30"}'
 	@echo "Open target/static_index.html"
 
 example: $(VENV)/.installed ## Score the CRM simulation (CRM_SIMULATION_DATA=folder with its files)
 	$(BIN)/python examples/crm_simulation/run.py
 
 clean: ## Remove the environment, the demo warehouse and what the tools left behind
+	rm -rf examples/crm_simulation/{warehouse,target,logs,dbt_packages,package-lock.yml}
 	rm -rf $(VENV) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info

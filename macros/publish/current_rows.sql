@@ -8,9 +8,14 @@
         current_publication.publication_id,
         mart.*
     from {{ customer_health.published_table(model) }} as mart
+    -- the one that was published last: its id need not be the greatest, after going back in time
     left join (
         select max(publication_id) as publication_id
         from {{ customer_health.published_table('fct_health__publications') }}
+        where published_at = (
+            select max(published_at)
+            from {{ customer_health.published_table('fct_health__publications') }}
+        )
     ) as current_publication
         on 1 = 1
     {% if has_date -%}
