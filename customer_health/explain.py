@@ -59,7 +59,8 @@ _SCORE_COLUMNS = (
 _METRIC_COLUMNS = (
     "category_key", "metric_key", "metric_label", "unit", "value_state", "metric_value",
     "metric_score", "category_weight", "metric_weight", "effective_weight", "metric_points",
-    "category_score", "observed_at", "value_age_days", "sample_size",
+    "category_score", "observed_at", "value_age_days", "sample_size", "is_data_incident",
+    "reported_value",
 )  # fmt: skip
 _CHANGE_COLUMNS = (
     "metric_key", "compared_date", "policy_points", "behaviour_points", "absence_points",
@@ -472,6 +473,7 @@ def render(explanation: Explanation, console: Console) -> None:
             console,
             "The metrics of this date are not kept any more (Sundays are kept for ever).",
         )
+    _render_incident(explanation, console)
     _render_changes(explanation, console)
     _render_missing(explanation, console)
     _line(console, f"publication {explanation.publication_id}", "dim")
@@ -678,6 +680,9 @@ def _add_metric(
     is_known = row["value_state"] in KNOWN_STATES
     if is_known:
         value = format_value(row["metric_value"], row["unit"] or "", currency)
+        if row["is_data_incident"]:
+            reported = format_value(row["reported_value"], row["unit"] or "", currency)
+            value = f"{value} held, {reported} reported"
     else:
         value = _words(row["value_state"])
     age = row["value_age_days"]
@@ -755,6 +760,22 @@ def _render_changes(explanation: Explanation, console: Console) -> None:
             style="dim",
         )
     console.print(table)
+
+
+def _render_incident(explanation: Explanation, console: Console) -> None:
+    """That values are held, because most of the segment dropped on one day."""
+    held = [
+        printable(row["metric_label"] or row["metric_key"])
+        for row in explanation.metrics
+        if row["is_data_incident"]
+    ]
+    if held:
+        console.print()
+        _line(console, f"Data incident: {'; '.join(held)}", "bold yellow")
+        _line(
+            console,
+            "Most accounts of the segment dropped on the same day, so the last good values count.",
+        )
 
 
 def _render_missing(explanation: Explanation, console: Console) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,33 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TARGET = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,3})?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
+# Characters of a path that would mean something to SQL, to a template or to a terminal.
+_UNSAFE_IN_PATHS = re.compile(r"[\x00-\x1f\x7f-\x9f'\"`{}\\\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _DATE_VARS = ("as_of_date", "history_from", "daily_from", "backfill_from")
-_DAY_VARS = (
-    "lookback_days",
-    "renewal_grace_days",
-    "renewal_window_days",
-    "onboarding_days",
-    "component_history_days",
-    "change_history_days",
-)
+# Whole numbers and what they count; the macro integer_var takes the same range.
+_NUMBER_VARS = {
+    "lookback_days": "days",
+    "renewal_grace_days": "days",
+    "renewal_window_days": "days",
+    "onboarding_days": "days",
+    "component_history_days": "days",
+    "change_history_days": "days",
+    "incident_hold_days": "days",
+    "incident_day_percent": "percent",
+    "incident_dropped_percent": "percent",
+    "incident_drop_points": "points",
+    "incident_least_accounts": "accounts",
+    "baseline_windows": "windows",
+    "baseline_min_windows": "windows",
+    "usage_smoothing": "events",
+    "old_after_days": "days",
+}
+_MOST = {"percent": 100}
 _NAME_VARS = ("raw_database", "raw_schema")
+_CODE_VARS = ("publication_id", "run_id")
+_SWITCH_VARS = ("publishing", "allow_full_refresh")
+_OTHER_VARS = ("reporting_currency", "naive_timezone")
 
 
 def today() -> date:
@@ -124,6 +142,7 @@ class Settings:
     target: str | None = None
     debug: bool = False
     extra_vars: dict[str, Any] = field(default_factory=dict)
+    keep_bytes: int | None = None
 
     @classmethod
     def resolve(
@@ -141,8 +160,10 @@ class Settings:
         a relative CUSTOMER_HEALTH_HOME is relative to the dbt project, as the profile reads it.
 
         Raises:
-            UsageError: for a project folder or a target name that cannot be used.
+            UsageError: for a project folder, a target name or a CUSTOMER_HEALTH_* variable that
+                cannot be used.
         """
+        validate_environment(environ)
         named = project_dir or _path_from(environ, "CUSTOMER_HEALTH_PROJECT_DIR")
         if named is None:
             project = find_project(Path.cwd())
@@ -163,7 +184,14 @@ class Settings:
             raise UsageError(
                 f"--target: {chosen!r} is no name of a dbt target; profiles.yml lists them"
             )
-        return cls(project_dir=project, home=folder, target=chosen, debug=debug)
+        _refuse_unsafe_path(folder, "CUSTOMER_HEALTH_HOME" if home is None else "--home")
+        return cls(
+            project_dir=project,
+            home=folder,
+            target=chosen,
+            debug=debug,
+            keep_bytes=_keep_bytes(environ),
+        )
 
     # -- paths ---------------------------------------------------------------------------------
     @property
@@ -205,6 +233,11 @@ class Settings:
     def publications_dir(self) -> Path:
         """The last publications, with their manifests."""
         return self.home / "publications"
+
+    @property
+    def withdrawal(self) -> Path:
+        """What `rollback` took from the readers, until the next publication."""
+        return self.home / "withdrawn.json"
 
     @property
     def lock(self) -> Path:
@@ -310,16 +343,82 @@ class Settings:
             ) from error
 
 
+def validate_environment(environ: Mapping[str, str]) -> None:
+    """Check what the profile and the gates read from the environment besides paths.
+
+    dbt hands these to DuckDB as text, so anything but a size or a count is refused here.
+
+    Raises:
+        UsageError: naming the environment variable and the form that is expected.
+    """
+    memory = environ.get("CUSTOMER_HEALTH_MEMORY_LIMIT")
+    if memory and not (_SIZE.fullmatch(memory) or re.fullmatch(r"[1-9]\d?%|100%", memory)):
+        raise UsageError(f"CUSTOMER_HEALTH_MEMORY_LIMIT: {memory!r} is no size; write it as 8GB")
+    threads = environ.get("CUSTOMER_HEALTH_THREADS")
+    if threads and not re.fullmatch(r"[1-9]\d{0,2}", threads):
+        raise UsageError(
+            f"CUSTOMER_HEALTH_THREADS: {threads!r} is no number of threads from 1 to 999"
+        )
+
+
+def _keep_bytes(environ: Mapping[str, str]) -> int | None:
+    """The limit of CUSTOMER_HEALTH_KEEP_BYTES in bytes; None without one.
+
+    Raises:
+        UsageError: when it is no size.
+    """
+    text = environ.get("CUSTOMER_HEALTH_KEEP_BYTES")
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,18}", text):
+        return int(text)
+    size = _SIZE.fullmatch(text)
+    if size is None:
+        raise UsageError(
+            f"CUSTOMER_HEALTH_KEEP_BYTES: {text!r} is no size; write it as 20GB, or as bytes"
+        )
+    number, unit, binary = size.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(unit.upper() or " "))
+
+
+def _refuse_unsafe_path(folder: Path, name: str) -> None:
+    """Refuse a folder whose name would not stay a name in SQL text, a template or a message.
+
+    Raises:
+        UsageError: naming the option or variable, and the characters.
+    """
+    found = _UNSAFE_IN_PATHS.findall(str(folder))
+    if found:
+        raise UsageError(
+            f"{name}: {str(folder)!r} holds {', '.join(map(repr, dict.fromkeys(found)))}; choose a "
+            "folder without quotes, braces, backslashes and control characters"
+        )
+
+
+def known_vars() -> set[str]:
+    """Names of all our variables, without the prefix."""
+    named = (*_DATE_VARS, *_NUMBER_VARS, *_NAME_VARS, *_CODE_VARS, *_SWITCH_VARS, *_OTHER_VARS)
+    return {*named, *(f"using_{table}" for table in RAW_TABLES if table != "crm_accounts")}
+
+
 def validate_vars(found: Mapping[str, Any]) -> None:
-    """Check the form of our variables before dbt turns them into SQL text.
+    """Check name and form of our variables before dbt turns them into SQL text.
 
     Args:
         found: variables without the prefix.
 
     Raises:
-        HealthError: naming the variable, its value and the form that is expected.
+        HealthError: naming the variable, its value and the form that is expected, or the nearest
+            name there is.
     """
+    known = known_vars()
     for name, value in found.items():
+        if name not in known:
+            near = get_close_matches(name, sorted(known), n=1, cutoff=0)[0]
+            raise HealthError(
+                f"{PROJECT_FILE}: there is no variable {PREFIX}{name}; the nearest is "
+                f"{PREFIX}{near}"
+            )
         if value is None:
             continue
         expected = _expected_form(name, value)
@@ -340,9 +439,16 @@ def _expected_form(name: str, value: Any) -> str | None:
             except ValueError:
                 pass
         return "a date like 2026-06-30"
-    if name in _DAY_VARS:
-        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        return None if is_count else "a whole number of days, 0 or more"
+    if name in _NUMBER_VARS:
+        unit = _NUMBER_VARS[name]
+        most = _MOST.get(unit, 99_999)
+        is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+        return None if is_count else f"a whole number of {unit}, 0 to {most}"
+    if name in _CODE_VARS:
+        has_form = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_:.-]{1,64}", value)
+        return None if has_form else "letters, digits and -_:. only, at most 64"
+    if name in _SWITCH_VARS:
+        return None if isinstance(value, bool) else "true or false"
     if name in _NAME_VARS:
         return None if _IDENTIFIER.fullmatch(text) else "a plain identifier"
     if name == "reporting_currency":

@@ -58,7 +58,7 @@ TABLES: dict[str, dict[str, str]] = {
         "metric_value": "double", "metric_score": "double", "category_weight": "double",
         "metric_weight": "double", "effective_weight": "double", "metric_points": "double",
         "category_score": "double", "observed_at": "timestamp", "value_age_days": "bigint",
-        "sample_size": "bigint",
+        "sample_size": "bigint", "is_data_incident": "boolean", "reported_value": "double",
     },
     "fct_health__score_changes": {
         "account_id": "varchar", "as_of_date": "date", "lag_key": "varchar",
@@ -72,6 +72,12 @@ TABLES: dict[str, dict[str, str]] = {
         "git_sha": "varchar", "account_count": "bigint", "scored_account_count": "bigint",
         "checks_run": "bigint", "checks_passed": "bigint", "newest_input_at": "timestamp",
         "is_backfill": "boolean",
+    },
+    "fct_health__publication_checks": {
+        "publication_id": "varchar not null", "gate": "varchar not null",
+        "rule": "varchar not null", "table_name": "varchar not null", "column_name": "varchar",
+        "severity": "varchar not null", "is_passed": "boolean not null", "observed": "varchar",
+        "expected": "varchar", "bad_row_count": "bigint",
     },
 }  # fmt: skip
 
@@ -207,6 +213,8 @@ def metrics(account_id: str, as_of: date = AS_OF) -> list[dict[str, Any]]:
                 else datetime(2026, 6, 29, 12),
                 "value_age_days": 1 if state == "observed" else None,
                 "sample_size": 600 if key == "churn_probability" else 5,
+                "is_data_incident": False,
+                "reported_value": None,
             }
         )
     return rows

@@ -301,3 +301,13 @@ def test_a_damaged_copy_is_one_clear_line(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 5000)
     with pytest.raises(HealthError, match=r"cannot be read.*customer-health status"):
         explain(path, "A1")
+
+
+def test_a_held_value_is_shown_beside_what_was_reported(published: Path) -> None:
+    explanation = explain(published, "A1")
+    assert "Data incident" not in shown(explanation)
+    logins = next(row for row in explanation.metrics if row["metric_key"] == "logins")
+    logins.update(is_data_incident=True, reported_value=3.0)
+    text = flat(shown(explanation, width=160))
+    assert "41 held, 3 reported" in text
+    assert f"Data incident: {logins['metric_label']} Most accounts of the segment dropped" in text

@@ -54,7 +54,7 @@ category_totals as (
     group by 1, 2, 3, 4
 ),
 
-connections as (
+metric_states as (
     select
         account_id,
         as_of_date,
@@ -66,7 +66,8 @@ connections as (
                 ~ ' else 0 end'
             ),
             customer_health.exact_sum('category_weight * metric_weight')
-        ) }} as connected_weight
+        ) }} as connected_weight,
+        {{ dbt.bool_or('is_data_incident') }} as has_data_incident
     from metric_scores
     group by 1, 2, 3, 4
 ),
@@ -83,11 +84,12 @@ rounded as (
         scorecards.min_coverage,
         {{ customer_health.round_score('category_totals.score') }} as score,
         {{ customer_health.round_score('category_totals.coverage') }} as coverage,
-        {{ customer_health.round_score('connections.connected_weight') }} as connected_weight,
+        {{ customer_health.round_score('metric_states.connected_weight') }} as connected_weight,
         {{ customer_health.round_score('category_totals.score_low') }} as score_low,
         {{ customer_health.round_score('category_totals.score_high') }} as score_high,
         category_totals.known_metric_count,
-        category_totals.applicable_metric_count
+        category_totals.applicable_metric_count,
+        coalesce(metric_states.has_data_incident, false) as has_data_incident
     from assignments
     inner join build_dates
         on assignments.as_of_date = build_dates.as_of_date
@@ -101,12 +103,12 @@ rounded as (
             and assignments.as_of_date = category_totals.as_of_date
             and assignments.scoring_version = category_totals.scoring_version
             and assignments.scorecard_key = category_totals.scorecard_key
-    left join connections
+    left join metric_states
         on
-            assignments.account_id = connections.account_id
-            and assignments.as_of_date = connections.as_of_date
-            and assignments.scoring_version = connections.scoring_version
-            and assignments.scorecard_key = connections.scorecard_key
+            assignments.account_id = metric_states.account_id
+            and assignments.as_of_date = metric_states.as_of_date
+            and assignments.scoring_version = metric_states.scoring_version
+            and assignments.scorecard_key = metric_states.scorecard_key
 ),
 
 final as (
@@ -126,7 +128,8 @@ final as (
         score_low,
         score_high,
         cast(known_metric_count as bigint) as known_metric_count,
-        cast(applicable_metric_count as bigint) as applicable_metric_count
+        cast(applicable_metric_count as bigint) as applicable_metric_count,
+        has_data_incident
     from rounded
 )
 

@@ -16,7 +16,7 @@ churn_base_rates as (select * from {{ ref('churn_base_rates') }}),
 
 churn_model as (select * from {{ ref('churn_model') }}),
 
-base_metric_scores as (select * from {{ ref('int_health__base_metric_scores') }}),
+usable_metric_scores as (select * from {{ ref('int_health__usable_metric_scores') }}),
 
 accounts_to_score as (
     select
@@ -114,7 +114,7 @@ model_terms as (
             ~ " when churn_model.feature = 'intercept' then churn_model.coefficient"
             ~ ' else churn_model.coefficient * coalesce('
             ~ customer_health.safe_divide(
-                'base_metric_scores.metric_score - churn_model.mean',
+                'usable_metric_scores.metric_score - churn_model.mean',
                 'churn_model.standard_deviation'
             )
             ~ ', 0) end'
@@ -124,13 +124,13 @@ model_terms as (
         on
             accounts_to_score.scoring_version = churn_model.scoring_version
             and accounts_to_score.churn_model_version = churn_model.churn_model_version
-    left join base_metric_scores
+    left join usable_metric_scores
         on
-            accounts_to_score.account_id = base_metric_scores.account_id
-            and accounts_to_score.as_of_date = base_metric_scores.as_of_date
-            and accounts_to_score.scoring_version = base_metric_scores.scoring_version
-            and accounts_to_score.scorecard_key = base_metric_scores.scorecard_key
-            and churn_model.feature = base_metric_scores.metric_key
+            accounts_to_score.account_id = usable_metric_scores.account_id
+            and accounts_to_score.as_of_date = usable_metric_scores.as_of_date
+            and accounts_to_score.scoring_version = usable_metric_scores.scoring_version
+            and accounts_to_score.scorecard_key = usable_metric_scores.scorecard_key
+            and churn_model.feature = usable_metric_scores.metric_key
     group by 1, 2, 3, 4
 ),
 

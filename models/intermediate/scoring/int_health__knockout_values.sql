@@ -10,6 +10,8 @@ signals as (select * from {{ ref('int_health__signals') }}),
 
 source_coverage as (select * from {{ ref('int_health__source_coverage') }}),
 
+held_values as (select * from {{ ref('int_health__held_values') }}),
+
 churn_probabilities as (select * from {{ ref('int_health__churn_probabilities') }}),
 
 knockout_metrics as (
@@ -75,14 +77,24 @@ with_state as (
 
 final as (
     select
-        account_id,
-        as_of_date,
-        scoring_version,
-        scorecard_key,
-        metric_key,
-        case when value_state = 'zero' then 0 else metric_value end as metric_value
+        with_state.account_id,
+        with_state.as_of_date,
+        with_state.scoring_version,
+        with_state.scorecard_key,
+        with_state.metric_key,
+        coalesce(
+            -- what a data incident did to a value knocks nobody out
+            held_values.metric_value,
+            case when with_state.value_state = 'zero' then 0 else with_state.metric_value end
+        ) as metric_value
     from with_state
-    where value_state in ('observed', 'zero')
+    left join held_values
+        on
+            with_state.account_id = held_values.account_id
+            and with_state.as_of_date = held_values.as_of_date
+            and with_state.scoring_version = held_values.scoring_version
+            and with_state.metric_key = held_values.metric_key
+    where with_state.value_state in ('observed', 'zero')
 
     union all
 

@@ -54,6 +54,8 @@ final as (
         metric_scores.value_state,
         metric_scores.tenure_days,
         metric_scores.metric_score,
+        metric_scores.is_data_incident,
+        metric_scores.reported_value,
         metric_scores.is_known,
         metric_scores.effective_weight,
         category_shares.category_score,

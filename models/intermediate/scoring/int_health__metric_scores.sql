@@ -1,6 +1,6 @@
 with
 
-base_metric_scores as (select * from {{ ref('int_health__base_metric_scores') }}),
+usable_metric_scores as (select * from {{ ref('int_health__usable_metric_scores') }}),
 
 churn_probabilities as (select * from {{ ref('int_health__churn_probabilities') }}),
 
@@ -23,7 +23,9 @@ churn_scores as (
         churn_probabilities.tenure_days,
         {{ customer_health.anchor_score(
             'churn_probabilities.metric_value', 'anchor_segments'
-        ) }} as metric_score
+        ) }} as metric_score,
+        false as is_data_incident,
+        cast(null as {{ customer_health.type_double() }}) as reported_value
     from churn_probabilities
     left join anchor_segments
         on {{ customer_health.anchor_join(
@@ -32,7 +34,7 @@ churn_scores as (
 ),
 
 all_metric_scores as (
-    select * from base_metric_scores
+    select * from usable_metric_scores
     union all
     select * from churn_scores
 ),
@@ -71,6 +73,8 @@ final as (
         value_state,
         tenure_days,
         metric_score,
+        is_data_incident,
+        reported_value,
         is_known,
         is_applicable,
         case

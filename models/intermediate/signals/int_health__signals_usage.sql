@@ -8,6 +8,8 @@ event_metric_windows as (select * from {{ ref('int_health__event_metric_windows'
 
 expected_usage as (select * from {{ ref('int_health__expected_usage') }}),
 
+incident_days as (select * from {{ ref('int_health__usage_incident_days') }}),
+
 source_coverage as (select * from {{ ref('int_health__source_coverage') }}),
 
 product_features as (select * from {{ ref('int_health__valid_product_features') }}),
@@ -53,7 +55,11 @@ account_windows as (
         spine.plan,
         spine.seats,
         spine.tenure_days,
-        usage_coverage.covered_days
+        usage_coverage.covered_days,
+        -- at least one day, so that there is always something to scale
+        greatest(
+            definitions.window_days - coalesce(incident_days.incident_day_count, 0), 1
+        ) as measured_days
     from usage_windows
     inner join definitions
         on
@@ -65,6 +71,13 @@ account_windows as (
             and usage_windows.as_of_date = spine.as_of_date
     inner join usage_coverage
         on usage_windows.as_of_date = usage_coverage.as_of_date
+    left join incident_days
+        on
+            usage_windows.as_of_date = incident_days.as_of_date
+            and usage_windows.scoring_version = incident_days.scoring_version
+            and usage_windows.metric_key = incident_days.metric_key
+            and usage_windows.window_index = incident_days.window_index
+            and coalesce(spine.segment, '') = incident_days.segment
 ),
 
 plans as (
@@ -102,9 +115,14 @@ current_windows as (
         account_windows.last_used_on,
         account_windows.seats,
         plan_features.feature_count,
-        least(
-            account_windows.window_days, account_windows.tenure_days, account_windows.covered_days
-        ) as exposure_days
+        -- days of a data incident count as not measured, once account and source cover the window
+        case
+            when
+                least(account_windows.tenure_days, account_windows.covered_days)
+                >= account_windows.window_days
+                then account_windows.measured_days
+            else least(account_windows.tenure_days, account_windows.covered_days)
+        end as exposure_days
     from account_windows
     left join plan_features
         on
@@ -133,7 +151,8 @@ user_measures as (
     group by 1, 2, 3, 4
 ),
 
--- sums and days are scaled to the whole window where the account or the source is younger than it
+-- sums and days are scaled to the whole window where the account or the source is younger than it,
+-- or where days of it were data incidents
 scaled_windows as (
     select
         current_windows.account_id,
@@ -202,7 +221,8 @@ comparable_windows as (
         account_windows.covered_days,
         account_windows.window_value as raw_value,
         {{ customer_health.safe_divide(
-            'account_windows.window_value', 'expected_usage.expected_usage_ratio'
+            'account_windows.window_value * account_windows.window_days',
+            'expected_usage.expected_usage_ratio * account_windows.measured_days'
         ) }} as comparable_value
     from account_windows
     inner join expected_usage

@@ -193,7 +193,8 @@ final as (
         other_scores.onboarding_score,
         other_scores.expansion_score,
         other_scores.conversion_score,
-        nps.nps_promoter_minus_detractor
+        nps.nps_promoter_minus_detractor,
+        last_scores.has_data_incident
     from accounts
     left join last_scores
         on accounts.account_id = last_scores.account_id

@@ -57,7 +57,8 @@ final as (
         account_bands.band_since_date,
         account_bands.days_in_band,
         churn_probabilities.metric_value as churn_probability,
-        churn_probabilities.churn_probability_method
+        churn_probabilities.churn_probability_method,
+        account_scores.has_data_incident
     from account_scores
     inner join account_bands
         on

@@ -47,7 +47,9 @@ final as (
             'cast(metric_points.observed_at as date)', 'metric_points.as_of_date'
         ) }} as value_age_days,
         metric_points.sample_size,
-        metric_points.tenure_days
+        metric_points.tenure_days,
+        metric_points.is_data_incident,
+        metric_points.reported_value
     from metric_points
     inner join metrics
         on
