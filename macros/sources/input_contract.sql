@@ -5,6 +5,7 @@
         key      columns that identify a row
         wins     which of several different rows with one key is kept:
                  `updated` newest updated_at, `last` last loaded, `first` first loaded
+        newest   column that tells how far the source has got, or none
         columns  list of [name, kind, need], where
                  kind  id, text (shown as it is), label (trimmed), code (trimmed, lower case),
                        currency (trimmed, upper case), timestamp, date, double, integer, boolean
@@ -19,6 +20,7 @@
         'crm_accounts': {
             'key': ['account_id'],
             'wins': 'updated',
+            'newest': 'updated_at',
             'columns': [
                 ['account_id', 'id', 'key'],
                 ['account_name', 'text', 'expected'],
@@ -43,6 +45,7 @@
         'crm_contacts': {
             'key': ['contact_id'],
             'wins': 'updated',
+            'newest': 'updated_at',
             'columns': [
                 ['contact_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -57,6 +60,7 @@
         'crm_opportunities': {
             'key': ['opportunity_id'],
             'wins': 'last',
+            'newest': 'created_at',
             'columns': [
                 ['opportunity_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -71,6 +75,7 @@
         'crm_touchpoints': {
             'key': ['touchpoint_id'],
             'wins': 'first',
+            'newest': 'occurred_at',
             'columns': [
                 ['touchpoint_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -84,6 +89,7 @@
         'crm_csm_sentiments': {
             'key': ['sentiment_id'],
             'wins': 'first',
+            'newest': 'recorded_at',
             'columns': [
                 ['sentiment_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -96,6 +102,7 @@
         'crm_health_overrides': {
             'key': ['override_id'],
             'wins': 'first',
+            'newest': 'created_at',
             'columns': [
                 ['override_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -109,6 +116,7 @@
         'product_users': {
             'key': ['user_id'],
             'wins': 'last',
+            'newest': 'created_at',
             'columns': [
                 ['user_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -120,6 +128,7 @@
         'product_events': {
             'key': ['event_id'],
             'wins': 'first',
+            'newest': 'occurred_at',
             'columns': [
                 ['event_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -132,6 +141,7 @@
         'product_usage_daily': {
             'key': ['account_id', 'usage_date', 'event_name'],
             'wins': 'last',
+            'newest': 'usage_date',
             'columns': [
                 ['account_id', 'id', 'key'],
                 ['usage_date', 'date', 'required'],
@@ -144,6 +154,7 @@
         'product_features': {
             'key': ['event_name', 'plan'],
             'wins': 'last',
+            'newest': none,
             'columns': [
                 ['event_name', 'label', 'key'],
                 ['feature_key', 'label', 'required'],
@@ -155,6 +166,7 @@
         'support_tickets': {
             'key': ['ticket_id'],
             'wins': 'updated',
+            'newest': 'updated_at',
             'columns': [
                 ['ticket_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -176,6 +188,7 @@
         'survey_responses': {
             'key': ['response_id'],
             'wins': 'first',
+            'newest': 'responded_at',
             'columns': [
                 ['response_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -190,6 +203,7 @@
         'billing_subscriptions': {
             'key': ['subscription_id'],
             'wins': 'updated',
+            'newest': 'updated_at',
             'columns': [
                 ['subscription_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -209,6 +223,7 @@
         'billing_invoices': {
             'key': ['invoice_id'],
             'wins': 'last',
+            'newest': 'issued_at',
             'columns': [
                 ['invoice_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -225,6 +240,7 @@
         'billing_exchange_rates': {
             'key': ['currency_code', 'rate_date'],
             'wins': 'last',
+            'newest': 'rate_date',
             'columns': [
                 ['currency_code', 'currency', 'key'],
                 ['rate_date', 'date', 'required'],
@@ -234,6 +250,7 @@
         'onboarding_milestones': {
             'key': ['milestone_id'],
             'wins': 'last',
+            'newest': 'completed_at',
             'columns': [
                 ['milestone_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -246,6 +263,7 @@
         'marketing_engagements': {
             'key': ['engagement_id'],
             'wins': 'first',
+            'newest': 'occurred_at',
             'columns': [
                 ['engagement_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],
@@ -258,6 +276,7 @@
         'success_goals': {
             'key': ['goal_id'],
             'wins': 'updated',
+            'newest': 'updated_at',
             'columns': [
                 ['goal_id', 'id', 'key'],
                 ['account_id', 'id', 'key'],

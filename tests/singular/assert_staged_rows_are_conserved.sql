@@ -1,42 +1,32 @@
 -- A row that vanishes between a raw table and the scores would never be missed. So, for each raw
--- table: rows = kept + exact duplicates of kept rows + rejected. Events and daily usage count from
--- the checked view, which is what the run read of them.
-{% set windowed_tables = ['product_events', 'product_usage_daily'] %}
+-- table: rows staged = kept + exact duplicates + rejected, where the rows staged and the rows kept
+-- are counted anew, at both ends of the way, and not taken from what the models say of themselves.
+-- Holds for staging models of a project's own as well. Of events and daily usage the rows of the
+-- days that the run read.
+{% set windowed_tables = customer_health.windowed_tables() %}
 {% set whole_tables =
     customer_health.input_contract().keys() | reject('in', windowed_tables) | list
 %}
 
 with
 
-{% for table in whole_tables %}
-staged_{{ table }} as (select * from {{ ref('stg_health__' ~ table) }}),
-
-settled_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
-
-valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
-
-{% endfor %}
-{% for table in windowed_tables %}
-staged_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }}),
-
-settled_{{ table }} as (select * from {{ ref('int_health__repeated_' ~ table) }}),
+{% for table in whole_tables + windowed_tables %}
+{% set staged_model = 'int_health__windowed_' if table in windowed_tables else 'stg_health__' %}
+staged_{{ table }} as (select * from {{ ref(staged_model ~ table) }}),
 
 valid_{{ table }} as (select * from {{ ref('int_health__valid_' ~ table) }}),
 
 {% endfor %}
+source_rows as (select * from {{ ref('int_health__source_rows') }}),
+
 rejected_rows as (select * from {{ ref('int_health__rejected_rows') }}),
 
-row_counts as (
+found_counts as (
     {% for table in whole_tables + windowed_tables %}
     select
         '{{ table }}' as source_table,
         (select count(*) from staged_{{ table }}) as staged_rows,
-        (select count(*) from valid_{{ table }}) as kept_rows,
-        (
-            select coalesce(sum(copy_count - 1), 0)
-            from settled_{{ table }}
-            where rejection_reason is null
-        ) as exact_duplicates
+        (select count(*) from valid_{{ table }}) as kept_rows
 
     {% if not loop.last %}
     union all
@@ -55,16 +45,25 @@ rejected_counts as (
 
 final as (
     select
-        row_counts.source_table,
-        row_counts.staged_rows,
-        row_counts.kept_rows,
-        row_counts.exact_duplicates,
+        found_counts.source_table,
+        found_counts.staged_rows,
+        found_counts.kept_rows,
+        source_rows.row_count,
+        source_rows.kept_count,
+        source_rows.exact_duplicate_count,
+        source_rows.rejected_count,
         coalesce(rejected_counts.rejected_rows, 0) as rejected_rows
-    from row_counts
+    from found_counts
+    left join source_rows
+        on found_counts.source_table = source_rows.source_table
     left join rejected_counts
-        on row_counts.source_table = rejected_counts.source_table
+        on found_counts.source_table = rejected_counts.source_table
 )
 
 select *
 from final
-where staged_rows <> kept_rows + exact_duplicates + rejected_rows
+where
+    staged_rows is distinct from row_count
+    or kept_rows is distinct from kept_count
+    or rejected_rows is distinct from rejected_count
+    or staged_rows is distinct from kept_rows + exact_duplicate_count + rejected_rows

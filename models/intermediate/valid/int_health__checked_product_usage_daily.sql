@@ -1,13 +1,9 @@
--- A view over the source and never a copy of it; the filter has to reach the scan.
+-- A view over the source and never a copy of it.
 {{ config(materialized='view') }}
 
 with
 
-usage_days as (
-    select *
-    from {{ ref('stg_health__product_usage_daily') }}
-    where {{ customer_health.usage_rebuild_filter('usage_date') }}
-),
+usage_days as (select * from {{ ref('int_health__windowed_product_usage_daily') }}),
 
 account_starts as (select * from {{ ref('int_health__account_starts') }}),
 

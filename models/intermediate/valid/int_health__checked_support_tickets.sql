@@ -24,7 +24,7 @@ checked as (
                 tickets.complexity < 1
                 or tickets.complexity > 5
                 or tickets.reopen_count < 0
-                or tickets.csat_score < 0
+                or tickets.csat_score < 1
                 or tickets.csat_scale_max <= 0
                 or tickets.csat_score > tickets.csat_scale_max
                 then 'out_of_range'

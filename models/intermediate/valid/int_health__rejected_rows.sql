@@ -1,5 +1,5 @@
 {{ config(materialized='table') }}
-{% set windowed_tables = ['product_events', 'product_usage_daily'] %}
+{% set windowed_tables = customer_health.windowed_tables() %}
 {% set whole_tables =
     customer_health.input_contract().keys() | reject('in', windowed_tables) | list
 %}
@@ -11,7 +11,9 @@ checked_{{ table }} as (select * from {{ ref('int_health__checked_' ~ table) }})
 
 {% endfor %}
 {% for table in windowed_tables %}
-rejected_{{ table }} as (select * from {{ ref('int_health__rejected_' ~ table) }}),
+counted_{{ table }} as (select * from {{ ref('int_health__counted_' ~ table) }}),
+
+repeated_{{ table }} as (select * from {{ ref('int_health__repeated_' ~ table) }}),
 
 {% endfor %}
 rejected_rows as (
@@ -33,7 +35,18 @@ rejected_rows as (
         row_key,
         rejection_reason,
         row_count
-    from rejected_{{ table }}
+    from counted_{{ table }}
+    where rejection_reason is not null
+
+    union all
+
+    select
+        '{{ table }}' as source_table,
+        row_key,
+        rejection_reason,
+        copy_count as row_count
+    from repeated_{{ table }}
+    where rejection_reason is not null
 
     {% if not loop.last %}
     union all

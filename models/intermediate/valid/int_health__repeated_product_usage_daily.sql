@@ -5,28 +5,8 @@ with
 
 checked as (select * from {{ ref('int_health__checked_product_usage_daily') }}),
 
-usage_days as (
-    select *
-    from {{ ref('stg_health__product_usage_daily') }}
-    where {{ customer_health.usage_rebuild_filter('usage_date') }}
-),
+windowed as (select * from {{ ref('int_health__windowed_product_usage_daily') }}),
 
--- from staging, so that the engine neither checks every row for this nor keeps the checked rows
-staged_keys as (
-    select {{ customer_health.row_key('product_usage_daily', 'usage_days') }} as row_key
-    from usage_days
-),
-
-{{ customer_health.repeated_rows('product_usage_daily', keys='staged_keys') }},
-
-final as (
-    select
-        {{ customer_health.contract_columns('product_usage_daily') | indent(8) }},
-        row_key,
-        loaded_at,
-        copy_count,
-        rejection_reason
-    from repeated_rows
-)
+{{ customer_health.settled_windowed_rows('product_usage_daily') }}
 
 select * from final

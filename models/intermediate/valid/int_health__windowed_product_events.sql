@@ -1,0 +1,31 @@
+-- A view over the source and never a copy of it; the filter has to reach the scan.
+{{ config(materialized='view') }}
+
+with
+
+events as (select * from {{ ref('stg_health__product_events') }}),
+
+rows_to_read as (
+    select *
+    from events
+    where {{ customer_health.usage_rebuild_filter('occurred_at') }}
+    {% if customer_health.usage_rebuild_from() is not none %}
+
+    union all
+
+    -- a row whose day cannot be read is on no day, and no later run would see it
+    select *
+    from events
+    where occurred_at is null
+    {% endif %}
+),
+
+final as (
+    select
+        {{ customer_health.contract_columns('product_events') | indent(8) }},
+        loaded_at,
+        rejection_reason
+    from rows_to_read
+)
+
+select * from final
