@@ -4,229 +4,79 @@ The rules are Great Expectations suites in `expectations/`, their numbers are in
 `expectations/thresholds.yml`. This module prepares what the suites look at, runs the checkpoint and
 turns its results into a `GateReport`; it decides nothing about the data itself.
 
-How a gate sees the data: an in-memory DuckDB attaches the database read-only and defines the
-relations that the suites name. For the landing gate these are the raw tables with the columns that
-rules look into read safely (`expectations/raw_columns.yml`), for the candidate gate the queries of
-`expectations/views/`. The rules are pushed down as aggregates; rows leave DuckDB only as sample
-keys.
-
-A gate can end in three ways. `passed` and `failed` are about the data. `could_not_check` means that
-the data was not judged: the file is missing, damaged or locked, or Great Expectations raised.
+How a gate sees the data: a session of the judged database (`gate_engines`: an in-memory DuckDB
+that attaches a file read-only, or PostgreSQL) defines the relations that the suites name. For the
+landing gate these are the raw tables with their columns read safely and statistics of them
+(`gate_landing`), for the candidate gate the queries of `expectations/views/`. The rules are pushed
+down as aggregates; rows leave the database only as sample keys.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from rich.markup import escape
-from rich.table import Table
 
 from customer_health.errors import HealthError, UsageError, first_line
+from customer_health.gate_engines import (
+    DuckDB,
+    Engine,
+    NoFilesError,
+    missing_driver,
+    quoted,
+    text_literal,
+)
+from customer_health.gate_landing import Landed, look_at_tables, read_raw_table, view_query
+from customer_health.gate_report import Check, GateName, GateReport, Status, render
+from customer_health.gate_results import Known, near, rule_order, unpack
 from customer_health.settings import RAW_TABLES
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from sqlalchemy.engine import Connection
 
-GateName = Literal["landing", "candidate"]
-Status = Literal["passed", "failed", "could_not_check"]
+__all__ = [
+    "EXPECTATIONS",
+    "Check",
+    "GateName",
+    "GateReport",
+    "load_thresholds",
+    "render",
+    "run_gate",
+]
 
 EXPECTATIONS = Path(__file__).resolve().parent.parent / "expectations"
 SCHEMAS: dict[str, str] = {"landing": "raw", "candidate": "customer_health"}
 MARTS = ("dim_health__accounts", "fct_health__account_scores", "fct_health__metric_scores")
+# Marts that rules read where they are there, with the columns that these read. A candidate of an
+# older version lacks them, which is no reason to refuse it.
+LATER_MARTS: dict[str, dict[str, str]] = {
+    "fct_health__publications": {"as_of_date": "date"},
+    "fct_health__source_rows": {
+        "source_table": "varchar",
+        "as_of_date": "date",
+        "row_count": "bigint",
+        "rejected_count": "bigint",
+        "orphan_count": "bigint",
+    },
+}
 RESULTS_FOLDER = "gate_results"
-SAMPLE_KEYS = 5
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_SIZE = re.compile(r"\d+(\.\d+)?\s*(B|[KMGT]i?B|%)", re.IGNORECASE)
-_SOURCE = "source"  # name under which the checked database is attached
 _PREFIX = "gate__"  # of the relations that suites look at (see great_expectations.yml)
-_ADDED_COLUMNS = {"row_key", "age_days"}
 _EACH_TABLE = "every_table"
-_COLUMN_KINDS = {"id": "varchar", "instant": "timestamp", "number": "double"}
-
-
-# -- the report --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Check:
-    """One rule on one table, and what it found.
-
-    Attributes:
-        rule: short name of the rule, such as `key_known`.
-        table: the raw table or mart that it is about.
-        column: the column that it is about; None where it is about the table.
-        observed: what was found, in words.
-        expected: what is allowed, in words.
-        rows: rows (or tables, in `table_present`) that break the rule; None where none are counted.
-        sample_keys: keys of some of those rows.
-        passed: whether the rule holds; False also where it could not be checked.
-        severity: `critical` fails the gate, `warning` and `info` do not.
-        description: the rule as a sentence.
-        could_check: False where Great Expectations raised, so that nothing is known.
-    """
-
-    rule: str
-    table: str
-    column: str | None
-    observed: str
-    expected: str
-    rows: int | None
-    sample_keys: list[str]
-    passed: bool
-    severity: str
-    description: str = ""
-    could_check: bool = True
-
-
-@dataclass(frozen=True)
-class GateReport:
-    """What a gate found.
-
-    Attributes:
-        gate: `landing` or `candidate`.
-        status: `passed`, `failed` (data bad) or `could_not_check` (data not judged).
-        as_of_date: the date that the gate judged.
-        database: name of the file that was checked.
-        checks: every rule that ran, in the order of the suites.
-        row_counts: rows per raw table, or of `scored_accounts`; kept by the caller, and handed in
-            as `previous_counts` next time, once the run is accepted.
-        reason: one line that says why the data could not be checked; None otherwise.
-        seconds: wall time, import of Great Expectations included.
-    """
-
-    gate: str
-    status: Status
-    as_of_date: date
-    database: str
-    checks: list[Check] = field(default_factory=list)
-    row_counts: dict[str, int] = field(default_factory=dict)
-    reason: str | None = None
-    seconds: float = 0.0
-
-    @property
-    def failed(self) -> list[Check]:
-        """Critical rules that the data breaks."""
-        return [check for check in self._broken() if check.severity == "critical"]
-
-    @property
-    def warnings(self) -> list[Check]:
-        """Rules that the data breaks without failing the gate."""
-        return [check for check in self._broken() if check.severity != "critical"]
-
-    @property
-    def not_checked(self) -> list[Check]:
-        """Rules that could not be checked."""
-        return [check for check in self.checks if not check.could_check]
-
-    def _broken(self) -> Iterable[Check]:
-        return (check for check in self.checks if check.could_check and not check.passed)
-
-    def summary(self) -> str:
-        """Say the result in one line."""
-        name = f"{self.gate} gate"
-        if self.status == "could_not_check":
-            return f"{name}: could not check {self.database}: {self.reason}"
-        if self.status == "passed":
-            more = f", {_count(len(self.warnings), 'warning')}" if self.warnings else ""
-            return f"{name}: passed, {_count(len(self.checks), 'check')}{more}"
-        first = self.failed[0]
-        others = f" (and {len(self.failed) - 1} more)" if len(self.failed) > 1 else ""
-        return (
-            f"{name}: data bad, {_place(first)} ({first.rule}): {first.observed}; "
-            f"expected {first.expected}{others}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values, dates as ISO text."""
-        return {
-            **asdict(self),
-            "as_of_date": self.as_of_date.isoformat(),
-            "summary": self.summary(),
-            "checks_run": len(self.checks) - len(self.not_checked),
-            "checks_passed": sum(check.passed for check in self.checks),
-        }
-
-    def to_json(self) -> str:
-        """Give the report as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-
-
-def render(report: GateReport, console: Console, *, all_checks: bool = False) -> None:
-    """Print what a person wants to know: what is wrong with it, then what was looked at.
-
-    Args:
-        report: result of `run_gate`.
-        console: where to print.
-        all_checks: list the rules that hold one by one too, not only counted per table.
-    """
-    listed = [check for check in report.checks if all_checks or not check.passed]
-    if listed:
-        table = Table(title=f"{report.gate} gate, as of {report.as_of_date}", title_justify="left")
-        for heading in ("", "rule", "table and column", "observed", "expected"):
-            table.add_column(heading, overflow="fold")
-        table.add_column("rows", justify="right")
-        table.add_column("sample keys", overflow="fold")
-        for check in sorted(listed, key=lambda check: check.passed):
-            table.add_row(
-                _verdict(check),
-                check.rule,
-                escape(_place(check)),
-                escape(check.observed),
-                escape(check.expected),
-                "" if check.rows is None else f"{check.rows:,}",
-                escape(", ".join(check.sample_keys)),
-            )
-        console.print(table)
-    if report.checks and not all_checks:
-        console.print(_overview(report))
-    style = {"passed": "green", "failed": "bold red", "could_not_check": "bold yellow"}
-    console.print(
-        f"[{style[report.status]}]{escape(report.summary())}[/] ({report.seconds:.1f} s)",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _verdict(check: Check) -> str:
-    if not check.could_check:
-        return "[yellow]not checked[/]"
-    if check.passed:
-        return "[green]ok[/]"
-    return "[red]bad[/]" if check.severity == "critical" else f"[yellow]{check.severity}[/]"
-
-
-def _overview(report: GateReport) -> Table:
-    """One line a table: how many rules hold."""
-    table = Table()
-    for heading in ("table", "rules that hold", "rows"):
-        table.add_column(heading, justify="left" if heading == "table" else "right")
-    for name in dict.fromkeys(check.table for check in report.checks):
-        of_table = [check for check in report.checks if check.table == name]
-        rows = report.row_counts.get(name)
-        table.add_row(
-            escape(name),
-            f"{sum(check.passed for check in of_table)} of {len(of_table)}",
-            "" if rows is None else f"{rows:,}",
-        )
-    return table
-
-
-def _place(check: Check) -> str:
-    return check.table if check.column is None else f"{check.table}.{check.column}"
+_MOST_ROWS = 200  # wrong rows of a query that are read
+_GROUPS = ("volume", "drift")  # thresholds of the landing gate that are not about one table
+# Suites of the landing gate that judge statistics of all raw tables.
+_STATISTICS = ("landing_values", "landing_days", "landing_drift")
 
 
 # -- running -----------------------------------------------------------------------------------
@@ -235,23 +85,26 @@ def _place(check: Check) -> str:
 def run_gate(
     name: GateName,
     *,
-    database: Path,
+    database: Path | Engine,
     home: Path,
     as_of_date: date,
     using: Collection[str] | None = None,
     schema: str | None = None,
     previous_counts: Mapping[str, int] | None = None,
+    previous_profile: Mapping[str, Any] | None = None,
+    accept_volume: bool = False,
+    naive_timezone: str | None = None,
     thresholds: Path | None = None,
     expectations: Path = EXPECTATIONS,
 ) -> GateReport:
     """Judge the raw tables or the marts, and say what was found.
 
-    The database is opened read-only and is closed again when this returns. Writes only below
-    `home`: the validation results of the last run, in gate_results/<gate>/.
+    The database is left as it is and closed again when this returns. Writes only below `home`: the
+    validation results of the last run, in gate_results/<gate>/.
 
     Args:
         name: `landing` (raw tables) or `candidate` (marts).
-        database: the DuckDB file to check.
+        database: the DuckDB file to check, or another engine.
         home: folder of the project's databases; working files go below it.
         as_of_date: the date that is scored; instants from its midnight (UTC) on do not count.
         using: declared raw tables; None takes the defaults of the input contract. Only the landing
@@ -259,7 +112,11 @@ def run_gate(
             because its raw table is not that of the contract.
         schema: schema of the tables in the database; by default `raw` or `customer_health`.
         previous_counts: `row_counts` of the last accepted report. Without them only emptiness is
-            judged, which is also how one accepts a lower volume.
+            judged.
+        previous_profile: `profile` of the last accepted report. Without it there is no drift.
+        accept_volume: fewer rows than before, and drift, are reported as warnings. An empty or
+            missing table is never accepted.
+        naive_timezone: zone of instants without offset, where the project names one.
         thresholds: a file whose values replace those of `expectations/thresholds.yml`.
         expectations: folder of the Great Expectations context.
 
@@ -274,28 +131,32 @@ def run_gate(
         raise UsageError(f"schema {schema!r} is no plain identifier")
     tables = _declared(using) if name == "landing" else list(MARTS)
     limits = load_thresholds(expectations, thresholds)
-    counts = dict(previous_counts or {})
-    checks: list[Check] = []
-    row_counts: dict[str, int] = {}
+    engine = database if isinstance(database, Engine) else DuckDB(database)
+    request = _Request(
+        gate=name,
+        engine=engine,
+        home=home,
+        as_of_date=as_of_date,
+        tables=tables,
+        schema=schema,
+        limits=limits,
+        counts=dict(previous_counts or {}),
+        profile=dict(previous_profile or {}),
+        accept_volume=accept_volume,
+        naive_timezone=naive_timezone,
+        expectations=expectations,
+    )
+    found = _Found()
     reason = None
     try:
-        if not database.is_file():
-            raise FileNotFoundError(f"there is no {database.name}")
-        checks, row_counts = _run_checkpoint(
-            name,
-            database=database,
-            home=home,
-            as_of_date=as_of_date,
-            tables=tables,
-            schema=schema,
-            limits=limits,
-            counts=counts,
-            expectations=expectations,
-        )
+        found = _run_checkpoint(request)
     except HealthError:
         raise
     except Exception as error:  # whatever is raised, the data was not judged
-        reason = _why(error, database)
+        if isinstance(error, ModuleNotFoundError) and error.name == "psycopg2":
+            raise missing_driver() from error
+        reason = _why(error, engine)
+    checks = found.checks
     if not checks and reason is None:
         reason = "no rule ran"
     if any(
@@ -311,9 +172,10 @@ def run_gate(
         gate=name,
         status=status,
         as_of_date=as_of_date,
-        database=database.name,
+        database=engine.label,
         checks=checks,
-        row_counts=row_counts,
+        row_counts=found.row_counts,
+        profile=found.profile,
         reason=reason,
         seconds=round(time.monotonic() - started, 3),
     )
@@ -325,76 +187,135 @@ def _declared(using: Collection[str] | None) -> list[str]:
         return [table for table, default in RAW_TABLES.items() if default]
     for table in using:
         if table not in RAW_TABLES:
-            raise UsageError(f"{table!r} is no raw table of the input contract{_near(table)}")
+            raise UsageError(
+                f"{table!r} is no raw table of the input contract{near(table, RAW_TABLES)}"
+            )
     if not using:
         raise UsageError("no raw table is declared, so there is nothing for the landing gate")
     return [table for table in RAW_TABLES if table in using]
 
 
-def _near(name: str, known: Iterable[str] = tuple(RAW_TABLES)) -> str:
-    """` (nearest: …)` for a name that is not known, or nothing."""
-    found = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (nearest: {found[0]})" if found else ""
+@dataclass(frozen=True)
+class _Request:
+    """The arguments of `run_gate`, checked and completed."""
+
+    gate: GateName
+    engine: Engine
+    home: Path
+    as_of_date: date
+    tables: list[str]
+    schema: str
+    limits: Mapping[str, Any]
+    counts: Mapping[str, int]
+    profile: Mapping[str, Any]
+    accept_volume: bool
+    naive_timezone: str | None
+    expectations: Path
 
 
-def _run_checkpoint(
-    gate: GateName,
-    *,
-    database: Path,
-    home: Path,
-    as_of_date: date,
-    tables: list[str],
-    schema: str,
-    limits: Mapping[str, Any],
-    counts: Mapping[str, int],
-    expectations: Path,
-) -> tuple[list[Check], dict[str, int]]:
+@dataclass(frozen=True)
+class _Found:
+    """What a checkpoint found."""
+
+    checks: list[Check] = field(default_factory=list)
+    row_counts: dict[str, int] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
+
+
+def _run_checkpoint(request: _Request) -> _Found:
     """Run the checkpoint in a copy of the context, and read its results."""
     from customer_health.gx_duckdb import open_context
 
-    results_folder = home / RESULTS_FOLDER
+    gate, engine = request.gate, request.engine
+    results_folder = request.home / RESULTS_FOLDER
     results_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{gate}-", dir=results_folder) as work:
         folder = Path(work) / "context"
-        shutil.copytree(expectations, folder, ignore=shutil.ignore_patterns("uncommitted"))
-        with open_context(folder) as (context, engine):
-            with engine.begin() as connection:
-                _limit_resources(connection, Path(work))
-                _attach(connection, database)
-                seen = _Seen(connection, schema, tables)
-                _prepare(
-                    gate, connection, seen, as_of_date=as_of_date, limits=limits, folder=folder
-                )
+        shutil.copytree(request.expectations, folder, ignore=shutil.ignore_patterns("uncommitted"))
+        with (
+            engine.connecting(),
+            open_context(folder, engine.url) as (context, session),
+        ):
+            with session.engine.begin() as connection:
+                engine.begin(connection, Path(work))
+                seen = Seen(engine, connection, request.schema, request.tables)
+                landed = _prepare(request, connection, seen, folder)
+            with session.engine.begin() as connection:
+                engine.finish(connection)
             _keep_only_present(folder / "checkpoints" / f"{gate}.json", gate, seen)
+            rows = {} if landed is None else landed.row_counts
             outcome = context.checkpoints.get(gate).run(
-                expectation_parameters=_parameters(gate, limits, counts)
+                expectation_parameters=_parameters(gate, request.limits, request.counts, rows)
             )
-            found = [
+            results = [
                 (result.meta["active_batch_definition"]["data_asset_name"], result.results)
                 for result in outcome.run_results.values()
             ]
+            with session.get_connection() as connection:
+                for asset, of_asset in results:
+                    _add_rows(engine, connection, asset, of_asset)
         _keep_results(folder / "uncommitted" / "validations", results_folder / gate)
-    return _unpack(found, _rule_order(folder=expectations), seen, counts)
+    known = Known(
+        seen=seen,
+        counts=request.counts,
+        numbers=_numbers(gate, request.limits),
+        accepts_volume=request.accept_volume,
+    )
+    checks, row_counts = unpack(results, rule_order(request.expectations), known)
+    checks = [_unless_unknown(check, seen) for check in checks]
+    return _Found(checks, row_counts, _accepted_profile(request, landed, checks))
 
 
-def _limit_resources(connection: Connection, work: Path) -> None:
-    """Keep to the memory and threads of the run, and spill below `home`."""
-    connection.exec_driver_sql(f"set temp_directory = {_text(str(work / 'spill'))}")
-    connection.exec_driver_sql("set TimeZone = 'UTC'")
-    memory = os.environ.get("CUSTOMER_HEALTH_MEMORY_LIMIT", "")
-    if _SIZE.fullmatch(memory):
-        connection.exec_driver_sql(f"set memory_limit = {_text(memory)}")
-    threads = os.environ.get("CUSTOMER_HEALTH_THREADS", "")
-    if threads.isdigit() and int(threads) > 0:
-        connection.exec_driver_sql(f"set threads = {int(threads)}")
+def _add_rows(engine: Engine, connection: Connection, asset: str, results: Iterable[Any]) -> None:
+    """Add the wrong rows of a query that Great Expectations only counted.
+
+    It gives them only in the result format COMPLETE, in which it also fetches the keys of every bad
+    row of every raw table.
+    """
+    for result in results:
+        config = result.expectation_config
+        found = result.result or {}
+        is_query = config.type == "unexpected_rows_expectation"
+        if not is_query or result.success or not found.get("observed_value") or "details" in found:
+            continue
+        query = config.kwargs["unexpected_rows_query"].format(batch=f"{_PREFIX}{asset}")
+        rows = engine.run(connection, query).mappings().fetchmany(_MOST_ROWS)
+        found["details"] = {"unexpected_rows": [dict(row) for row in rows]}
 
 
-def _attach(connection: Connection, database: Path) -> None:
-    """Attach the database that is checked; DuckDB then refuses to write to it."""
-    connection.exec_driver_sql(f"attach {_text(str(database.resolve()))} as {_SOURCE} (read_only)")
+def _unless_unknown(check: Check, seen: Seen) -> Check:
+    """A rule on a mart that this candidate does not have yet says so, and does not hold."""
+    why = seen.unknown.get(check.table)
+    if why is None or not check.passed:
+        return check
+    return replace(check, passed=False, severity="warning", observed=why, rows=None)
 
 
-def _keep_only_present(checkpoint: Path, gate: str, seen: _Seen) -> None:
+def _accepted_profile(
+    request: _Request, landed: Landed | None, checks: list[Check]
+) -> dict[str, Any]:
+    """The profile of the raw tables, with the days whose few rows a person accepts.
+
+    An accepted day is not judged again as long as it loses no more rows.
+    """
+    if landed is None:
+        return {}
+    accepted: dict[str, dict[str, int]] = {}
+    earlier = request.profile.get("accepted_days", {})
+    for table, days in landed.days.items():
+        thin = {
+            day
+            for check in checks
+            if request.accept_volume and check.rule == "weekday_volume" and check.table == table
+            for day in check.sample_keys
+        }
+        known = earlier.get(table, {})
+        kept = {day: min(rows, known.get(day, rows)) for day, rows in days.items()}
+        accepted[table] = {day: rows for day, rows in kept.items() if day in thin or day in known}
+    return {**landed.profile, "accepted_days": {table: of for table, of in accepted.items() if of}}
+
+
+def _keep_only_present(checkpoint: Path, gate: str, seen: Seen) -> None:
     """Leave the suites of tables that are not declared or not there out of the checkpoint.
 
     Of the missing ones the rule `table_present` speaks. Where a mart is missing, none of the other
@@ -403,7 +324,7 @@ def _keep_only_present(checkpoint: Path, gate: str, seen: _Seen) -> None:
     content = json.loads(checkpoint.read_text(encoding="utf-8"))
     always = f"{gate}_tables"
     if gate == "landing":
-        kept = {always, *(f"landing_{table}" for table in seen.columns)}
+        kept = {always, *_STATISTICS, *(f"landing_{table}" for table in seen.columns)}
     else:
         everything = {item["name"] for item in content["validation_definitions"]}
         kept = {always} if seen.missing else everything
@@ -420,14 +341,14 @@ def _keep_results(written: Path, target: Path) -> None:
         shutil.move(written, target)
 
 
-def _why(error: BaseException, database: Path) -> str:
-    """One line that says what was raised, without SQL and folders."""
+def _why(error: BaseException, engine: Engine) -> str:
+    """One line that says what was raised, without SQL, folders and passwords."""
     original = getattr(error, "orig", None) or error
     if isinstance(original, OSError) and original.strerror:
         return f"{original.strerror}: {Path(str(original.filename)).name}"
     text = str(original) or type(original).__name__
-    text = text.split("\nLINE ")[0].replace(str(database.resolve()), database.name)
-    return first_line(text)
+    text = text.split("\nLINE ")[0].split("[SQL:")[0]
+    return first_line(engine.without_secrets(text))
 
 
 # -- thresholds and what the suites look at ----------------------------------------------------
@@ -473,9 +394,9 @@ def _replace(
             limits.setdefault(name, {})
         elif where.startswith("landing.tables."):
             known = known | {"least_volume_share", "least_known_key_share"}
-            known = known | {"least_usable_number_share"}
+            known = known | {"least_usable_number_share", "few_bad_rows"}
         if name not in known:
-            raise HealthError(f"{file}: unknown threshold {place}{_near(str(name), known)}")
+            raise HealthError(f"{file}: unknown threshold {place}{near(str(name), known)}")
         if isinstance(limits.get(name), dict) or isinstance(value, dict):
             if not isinstance(value, dict) or not isinstance(limits.get(name), dict):
                 raise HealthError(f"{file}: {place} is not of the form of thresholds.yml")
@@ -497,8 +418,17 @@ def _check_numbers(limits: Mapping[str, Any], file: str, where: str = "") -> Non
             raise HealthError(f"{file}: {place} is {value!r}; expected {form}")
 
 
-def _parameters(gate: str, limits: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
-    """Collect what the suites take: thresholds by name, and the row counts of last time."""
+def _parameters(
+    gate: str, limits: Mapping[str, Any], counts: Mapping[str, int], rows: Mapping[str, int]
+) -> dict[str, Any]:
+    """Collect what the suites take: thresholds by name, and the row counts of last time.
+
+    Args:
+        gate: `landing` or `candidate`.
+        limits: thresholds.yml.
+        counts: rows of the tables at the last accepted run.
+        rows: rows of the raw tables now.
+    """
     if gate == "candidate":
         rows_last_time = int(counts.get("scored_accounts", 0))
         return {**limits["candidate"], "scored_accounts__rows_last_time": rows_last_time}
@@ -506,357 +436,143 @@ def _parameters(gate: str, limits: Mapping[str, Any], counts: Mapping[str, int])
     parameters: dict[str, Any] = {"largest_usable_number": landing["largest_usable_number"]}
     for table in RAW_TABLES:
         of_table = {**landing[_EACH_TABLE], **landing["tables"].get(table, {})}
+        few = of_table.pop("few_bad_rows")
+        for name in ("least_known_key_share", "least_usable_number_share"):
+            of_table[name] = _allowing_few(of_table[name], few, rows.get(table, 0))
         parameters.update({f"{table}__{name}": value for name, value in of_table.items()})
         parameters[f"{table}__rows_last_time"] = int(counts.get(table, 0))
     return parameters
 
 
-class _Seen:
-    """The relations of the attached database: which are there, and with which columns.
+def _allowing_few(least_share: float, few: int, rows: int) -> float:
+    """The share of good rows that lets a few bad ones pass, where they are less than half.
+
+    In a small table one bad row is a large share; it is set aside like any other.
+    """
+    return min(least_share, max(0.5, 1 - few / rows)) if rows else least_share
+
+
+def _numbers(gate: str, limits: Mapping[str, Any]) -> dict[str, float]:
+    """Thresholds that queries and descriptions find by name: those that are not of one table."""
+    if gate == "candidate":
+        return {name: float(value) for name, value in limits["candidate"].items()}
+    landing = limits["landing"]
+    return {name: float(value) for group in _GROUPS for name, value in landing[group].items()}
+
+
+class Seen:
+    """The relations of the judged database: which are there, and with which columns.
 
     Attributes:
         columns: column types by lower-case column name, by table that is there.
+        names: column names as written, by lower-case name, by table.
         missing: tables that are not there, with what there is to say about it.
+        unknown: marts that this candidate lacks or left empty, with what there is to say.
     """
 
-    def __init__(self, connection: Connection, schema: str, tables: Collection[str]) -> None:
-        rows = connection.exec_driver_sql(
-            "select table_name from information_schema.tables "
-            f"where table_catalog = {_text(_SOURCE)} and table_schema = {_text(schema)}"
-        ).fetchall()
-        there = {str(row[0]) for row in rows}
+    def __init__(
+        self, engine: Engine, connection: Connection, schema: str, tables: Collection[str]
+    ) -> None:
+        self.engine = engine
         self.schema = schema
+        self.there = engine.tables(connection, schema)
         self.columns: dict[str, dict[str, str]] = {}
         self.names: dict[str, dict[str, str]] = {}
         self.missing: dict[str, str] = {}
+        self.unknown: dict[str, str] = {}
         for table in tables:
-            if table not in there:
-                self.missing[table] = f"missing{_near(table, there - set(tables))}"
+            if table not in self.there:
+                others = self.there - set(tables) - set(LATER_MARTS)
+                self.missing[table] = f"missing{near(table, others)}"
                 continue
             try:
-                # The catalogue of DuckDB keeps the columns that a view had when it was made;
-                # describe tells those that it has.
-                described = connection.exec_driver_sql(
-                    f"describe {self.relation(table)}"
-                ).fetchall()
-            except Exception as error:
-                if "No files found" not in str(error):
-                    raise
+                described = engine.columns(connection, schema, table)
+            except NoFilesError:
                 self.missing[table] = "missing: there are no files behind its view"
                 continue
-            self.names[table] = {str(row[0]).lower(): str(row[0]) for row in described}
-            self.columns[table] = {str(row[0]).lower(): str(row[1]) for row in described}
+            self.names[table] = {name.lower(): name for name in described}
+            self.columns[table] = {name.lower(): kind for name, kind in described.items()}
 
     def relation(self, table: str) -> str:
         """Qualify and quote the name of a table."""
-        return f"{_SOURCE}.{_quoted(self.schema)}.{_quoted(table)}"
+        return self.engine.relation(self.schema, table)
 
 
-def _prepare(
-    gate: str,
-    connection: Connection,
-    seen: _Seen,
-    *,
-    as_of_date: date,
-    limits: Mapping[str, Any],
-    folder: Path,
-) -> None:
-    """Create the relations that the suites look at."""
+def _prepare(request: _Request, connection: Connection, seen: Seen, folder: Path) -> Landed | None:
+    """Create the relations that the suites look at.
+
+    Returns:
+        What is known about the raw tables besides; None for the candidate gate.
+    """
+    gate, engine = request.gate, request.engine
     states = [
-        f"({_text(table)}, {_text('missing' if table in seen.missing else 'present')})"
+        f"({text_literal(table)}, '{'missing' if table in seen.missing else 'present'}')"
         for table in (*seen.columns, *seen.missing)
     ]
-    connection.exec_driver_sql(
-        f"create table {_PREFIX}{gate}_tables as select * "
-        f"from (values {', '.join(states)}) as tables (row_key, table_state)"
-    )
-    if gate == "landing":
-        for table, spec in _read_yaml(folder / "raw_columns.yml").items():
-            if table in seen.columns:
-                connection.exec_driver_sql(_raw_view(table, spec, seen, as_of_date))
-        return
-    if seen.missing:
-        return
-    run = [f"date '{as_of_date.isoformat()}' as as_of_date"]
-    run += [f"{float(value)!r}::double as {name}" for name, value in limits["candidate"].items()]
-    connection.exec_driver_sql(f"create table gate_run as select {', '.join(run)}")
-    for table in seen.columns:
-        connection.exec_driver_sql(
-            f"create view {_quoted(table)} as select * from {seen.relation(table)}"
-        )
-    # Each query is run once and kept in memory, as the rules read it many times.
-    for path in sorted((folder / "views").glob("*.sql")):
-        query = path.read_text(encoding="utf-8")
-        connection.exec_driver_sql(f"create table {_PREFIX}{path.stem} as {query}")
-
-
-def _raw_view(table: str, spec: Mapping[str, Any], seen: _Seen, as_of_date: date) -> str:
-    """Write the statement that makes a raw table readable for its suite (raw_columns.yml)."""
-    types = seen.columns[table]
-    names = seen.names[table]
-    kinds: dict[str, str] = spec["columns"]
-    typed: dict[str, str] = {}
-    for column in types:
-        kind = kinds.get(column, "").removeprefix("optional ")
-        source = _quoted(names[column])
-        typed[column] = _read_as(kind, source, types[column]) if kind else source
-    for column, kind in kinds.items():
-        if column not in types and kind.startswith("optional "):
-            typed[column] = f"cast(null as {_COLUMN_KINDS[kind.removeprefix('optional ')]})"
-    keys = [f"cast({typed[column]} as varchar)" for column in spec["row_key"] if column in typed]
-    row_key = f"concat_ws('|', {', '.join(keys)})" if keys else "''"
-    selected = [f"coalesce(nullif({row_key}, ''), '(no key)') as row_key"]
-    newest = spec.get("newest")
-    if newest in typed:
-        midnight = f"timestamp '{as_of_date.isoformat()} 00:00:00'"
-        selected.append(
-            f"case when isfinite({typed[newest]}) and {typed[newest]} < {midnight} "
-            f"then (epoch({midnight}) - epoch({typed[newest]})) / 86400.0 end as age_days"
-        )
-    selected += [f"{sql} as {_quoted(column)}" for column, sql in typed.items()]
-    return (
-        f"create view {_PREFIX}{table} as select {', '.join(selected)} from {seen.relation(table)}"
-    )
-
-
-def _read_as(kind: str, column: str, type_name: str) -> str:
-    """Write SQL that reads a raw column of any type as an id, an instant or a number."""
-    text = f"nullif(trim(cast({column} as varchar)), '')"
-    if kind == "id":
-        if type_name != "VARCHAR":
-            return f"cast({column} as varchar)"
-        # A blank text sorts before '!'; trimming every id would take four times as long.
-        return f"case when {column} < '!' then {text} else {column} end"
-    if kind == "instant":
-        if type_name == "TIMESTAMP WITH TIME ZONE":
-            return f"timezone('UTC', {column})"
-        if type_name == "DATE" or type_name.startswith("TIMESTAMP"):
-            return f"cast({column} as timestamp)"
-        return f"timezone('UTC', try_cast({text} as timestamptz))"
-    if re.match(r"U?(TINY|SMALL|BIG|HUGE)?INT|DOUBLE|FLOAT|DECIMAL", type_name):
-        return f"cast({column} as double)"
-    return f"case when {text} is not null then coalesce(try_cast({text} as double), 'nan') end"
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-# -- reading the results -----------------------------------------------------------------------
-
-
-def _rule_order(folder: Path) -> dict[str, int]:
-    """Position of each expectation in its suite, by its id."""
-    order: dict[str, int] = {}
-    for path in (folder / "suites").glob("*.json"):
-        suite = json.loads(path.read_text(encoding="utf-8"))
-        order.update({item["id"]: place for place, item in enumerate(suite["expectations"])})
-    return order
-
-
-def _unpack(
-    found: Iterable[tuple[str, Iterable[Any]]],
-    order: Mapping[str, int],
-    seen: _Seen,
-    counts: Mapping[str, int],
-) -> tuple[list[Check], dict[str, int]]:
-    """Turn the results of all suites into checks, and the row counts that they saw."""
-    checks: list[Check] = []
-    row_counts: dict[str, int] = {}
-    for asset, results in found:
-        in_order = sorted(results, key=lambda result: order[result.expectation_config.id])
-        missing: set[str] = set()
-        for result in in_order:
-            missing.update(_missing_columns(result))
-        for result in in_order:
-            config = result.expectation_config
-            if _raised(result) is not None and missing & _columns_of(config):
-                continue  # the rule that names the missing column says it already
-            if config.meta["rule"] == "table_present" and not result.success:
-                checks += _absent_tables(config, seen, counts)
-                continue
-            if config.meta["rule"] == "row_count" and _raised(result) is None:
-                row_counts[asset] = int(result.result["observed_value"])
-            checks.append(_check(asset, result, seen, counts))
-    return checks, row_counts
-
-
-def _absent_tables(config: Any, seen: _Seen, counts: Mapping[str, int]) -> list[Check]:
-    """One check for each declared table that is not there."""
-    return [
-        Check(
-            rule=config.meta["rule"],
-            table=table,
-            column=None,
-            observed=state + (f", {counts[table]:,} rows last time" if table in counts else ""),
-            expected="a table with rows",
-            rows=None,
-            sample_keys=[],
-            passed=False,
-            severity=_severity(config),
-            description=config.description or "",
-        )
-        for table, state in seen.missing.items()
+    values = f"select * from (values {', '.join(states)}) as tables (row_key, table_state)"
+    engine.run(connection, engine.create_table(f"{_PREFIX}{gate}_tables", values))
+    run = [f"date '{request.as_of_date.isoformat()}' as as_of_date"]
+    run += [
+        f"cast({value!r} as double precision) as {name}"
+        for name, value in _numbers(gate, request.limits).items()
     ]
-
-
-def _check(asset: str, result: Any, seen: _Seen, counts: Mapping[str, int]) -> Check:
-    config = result.expectation_config
-    error = _raised(result)
-    if error is not None:
-        observed = first_line(error)
-    elif config.meta["rule"] == "columns_present" and not result.success:
-        observed = _columns_observed(asset, result, seen)
-    else:
-        observed = _observed(result)
-        if config.meta["rule"] == "row_count" and asset in counts:
-            observed += f", {counts[asset]:,} last time"
-    details = result.result
-    rows = details.get("unexpected_count")
-    if config.type == "unexpected_rows_expectation":
-        rows = details.get("observed_value")
-    # The relation of the declared tables is ours; what it is about are the tables themselves.
-    table = "declared tables" if config.meta["rule"] == "table_present" else asset
-    return Check(
-        rule=config.meta["rule"],
-        table=config.meta.get("table", table),
-        column=_column_of(config),
-        observed=observed,
-        expected=_expected(config),
-        rows=None if rows is None else int(rows),
-        sample_keys=_sample_keys(details),
-        passed=bool(result.success) and error is None,
-        severity=_severity(config),
-        description=config.description or "",
-        could_check=error is None,
-    )
-
-
-def _severity(config: Any) -> str:
-    severity = config.severity
-    return str(getattr(severity, "value", severity))
-
-
-def _raised(result: Any) -> str | None:
-    """Find what Great Expectations raised for this rule; None when it gave a verdict."""
-    info = result.exception_info or {}
-    for part in (info, *(value for value in info.values() if isinstance(value, dict))):
-        if part.get("raised_exception"):
-            return str(part.get("exception_message") or "Great Expectations raised")
+    engine.run(connection, engine.create_table("gate_run", f"select {', '.join(run)}"))
+    if gate == "landing":
+        return _prepare_raw_tables(request, connection, seen, folder)
+    if not seen.missing:
+        _prepare_marts(request, connection, seen, folder)
     return None
 
 
-def _missing_columns(result: Any) -> list[str]:
-    """Columns that the rule `columns_present` found missing."""
-    if result.expectation_config.meta["rule"] != "columns_present":
-        return []
-    details = (result.result or {}).get("details") or {}
-    return list(details.get("mismatched", {}).get("missing", []))
-
-
-def _columns_of(config: Any) -> set[str]:
-    kwargs = config.kwargs
-    named = {kwargs.get("column"), kwargs.get("column_A"), kwargs.get("column_B")}
-    return {str(name) for name in (named | {config.meta.get("column")}) if name is not None}
-
-
-def _column_of(config: Any) -> str | None:
-    if config.meta["rule"] == "table_present":
-        return None
-    column = config.meta.get("column", config.kwargs.get("column"))
-    return None if column is None else str(column)
-
-
-def _columns_observed(asset: str, result: Any, seen: _Seen) -> str:
-    """Missing columns, each with the column that it may have become."""
-    known = set(result.expectation_config.kwargs["column_set"]) | _ADDED_COLUMNS
-    others = set(seen.columns[asset]) - known
-    named = [f"{column}{_near(column, others)}" for column in sorted(_missing_columns(result))]
-    return f"missing: {', '.join(named)}"
-
-
-def _observed(result: Any) -> str:
-    details = result.result
-    unit = result.expectation_config.meta.get("unit")
-    if result.expectation_config.type == "unexpected_rows_expectation":
-        bad = int(details["observed_value"])
-        return f"not for {_count(bad, 'row')}" if bad else "for every row"
-    if result.expectation_config.meta["rule"] == "columns_present":
-        return "all there"
-    if result.expectation_config.meta["rule"] == "table_present":
-        return f"{_count(int(details['element_count']), 'table')}, all there"
-    if "unexpected_count" in details:
-        # On an empty table the sums of Great Expectations are null.
-        bad = int(details["unexpected_count"] or 0)
-        total = int(details["element_count"] or 0) - int(details.get("missing_count") or 0)
-        rows = _count(total, "row")
-        if bad:
-            return f"not in {bad:,} of {rows} ({_percent(bad / total)})"
-        return f"in all of {rows}" if total else "there are no values"
-    value = details.get("observed_value")
-    return "nothing to go by" if value is None else _measured(float(value), unit)
-
-
-def _expected(config: Any) -> str:
-    """Say what the rule allows, from the arguments with which it ran."""
-    kwargs = config.kwargs
-    if config.type == "unexpected_rows_expectation":
-        sentence = str(config.description).rstrip(".")
-        return sentence[:1].lower() + sentence[1:]
-    if "column_set" in kwargs:
-        return f"the {_count(len(kwargs['column_set']), 'required column')}"
-    if config.meta["rule"] == "table_present":
-        return "every declared table"
-    unit = config.meta.get("unit")
-    low, high = kwargs.get("min_value"), kwargs.get("max_value")
-    if "column_A" in kwargs:
-        wanted = f"{kwargs['column_A']} not below {kwargs['column_B']}"
-    elif "value_set" in kwargs:
-        values = ", ".join(str(value) for value in kwargs["value_set"])
-        wanted = f"not {values}" if "not_be_in_set" in config.type else values
-    elif config.type == "expect_column_values_to_not_be_null":
-        wanted = "known"
-    elif low is not None and high is not None and not (unit and low == 0):
-        wanted = f"{_measured(low, unit)} to {_measured(high, unit)}"
-    elif low is not None and high is None:
-        wanted = f"at least {_measured(low, unit)}"
-    else:
-        wanted = f"at most {_measured(high, unit)}"
-    if "_values_" not in config.type:
-        return wanted
-    mostly = kwargs.get("mostly", 1)
-    return f"{wanted} in {'every row' if mostly == 1 else f'at least {_percent(mostly)} of rows'}"
-
-
-def _sample_keys(details: Mapping[str, Any]) -> list[str]:
-    """Keys of some rows that break the rule."""
-    rows = details.get("partial_unexpected_index_list") or (details.get("details") or {}).get(
-        "unexpected_rows"
+def _prepare_raw_tables(
+    request: _Request, connection: Connection, seen: Seen, folder: Path
+) -> Landed:
+    """Views of the raw tables, and statistics of them."""
+    engine = request.engine
+    specs = _read_yaml(folder / "raw_columns.yml")
+    readings = {
+        table: read_raw_table(
+            engine, table, specs[table], seen, naive_timezone=request.naive_timezone
+        )
+        for table in specs
+        if table in seen.columns
+    }
+    for table, reading in readings.items():
+        query = view_query(reading, request.as_of_date)
+        engine.run(connection, engine.create_view(f"{_PREFIX}{table}", query))
+    return look_at_tables(
+        engine,
+        connection,
+        readings,
+        specs,
+        as_of_date=request.as_of_date,
+        limits=request.limits["landing"],
+        before=request.profile,
     )
-    return [str(row["row_key"]) for row in (rows or [])[:SAMPLE_KEYS]]
 
 
-def _measured(value: float, unit: str | None) -> str:
-    if unit == "rows":
-        return _count(int(value), "row")
-    if unit == "share":
-        return _percent(value)
-    number = f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.6g}"
-    return _days(value) if unit == "days" else number
-
-
-def _days(value: float) -> str:
-    return f"{value:.3g} day" if value == 1 else f"{value:.3g} days"
-
-
-def _percent(share: float) -> str:
-    text = f"{share * 100:.2f}".rstrip("0").rstrip(".")
-    return f"{text}%"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def _prepare_marts(request: _Request, connection: Connection, seen: Seen, folder: Path) -> None:
+    """Views of the marts, and the queries that rules judge."""
+    engine = request.engine
+    for table in seen.columns:
+        query = f"select * from {seen.relation(table)}"
+        engine.run(connection, engine.create_view(quoted(table), query))
+    for table, columns in LATER_MARTS.items():
+        if table in seen.there:
+            query = f"select * from {seen.relation(table)}"
+        else:
+            empty = ", ".join(f"cast(null as {kind}) as {name}" for name, kind in columns.items())
+            query = f"select {empty} where false"
+            seen.unknown[table] = (
+                "not known: this candidate was built without the mart, run `customer-health run`"
+            )
+        engine.run(connection, engine.create_view(quoted(table), query))
+    # Each query is run once and kept, as the rules read it many times.
+    for path in sorted((folder / "views").glob("*.sql")):
+        query = path.read_text(encoding="utf-8")
+        engine.run(connection, engine.create_table(f"{_PREFIX}{path.stem}", query))
+    rows = engine.run(connection, f"select count(*) from {_PREFIX}source_rows").fetchall()
+    if not rows[0][0]:
+        seen.unknown.setdefault(
+            "fct_health__source_rows", f"not known: the mart has no row of {request.as_of_date}"
+        )

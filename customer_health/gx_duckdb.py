@@ -29,7 +29,8 @@ from sqlalchemy.dialects import registry
 
 if TYPE_CHECKING:
     from great_expectations.data_context import FileDataContext
-    from sqlalchemy.engine import Connection, Engine
+    from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+    from sqlalchemy.engine import Connection
 
 TESTED_VERSION = "1.24.1"
 DATASOURCE = "gate"
@@ -99,15 +100,18 @@ def enable() -> None:
 
 
 @contextmanager
-def open_context(folder: Path) -> Iterator[tuple[FileDataContext, Engine]]:
-    """Open the context in `folder`, with one in-memory DuckDB as its datasource.
+def open_context(
+    folder: Path, url: str = IN_MEMORY
+) -> Iterator[tuple[FileDataContext, SqlAlchemyExecutionEngine]]:
+    """Open the context in `folder`, with one session of a database as its datasource.
 
-    Relations that the context validates are created through the engine, which hands out one and
+    Relations that the context validates are created through its engine, which hands out one and
     the same connection. On leaving, the connection is closed, so that whatever was attached to it
     can be opened by another process.
 
     Args:
         folder: a copy of expectations/ that may be written to.
+        url: SQLAlchemy URL of the database; without a password.
     """
     with _quiet():
         enable()
@@ -116,13 +120,14 @@ def open_context(folder: Path) -> Iterator[tuple[FileDataContext, Engine]]:
         context = great_expectations.get_context(
             mode="file",
             context_root_dir=str(folder),
-            runtime_environment={_CONNECTION_VARIABLE: IN_MEMORY},
+            runtime_environment={_CONNECTION_VARIABLE: url},
         )
         execution_engine = context.data_sources.get(DATASOURCE).get_execution_engine()
         try:
-            yield context, execution_engine.engine
+            yield context, execution_engine
         finally:
             execution_engine.close()
+            execution_engine.engine.dispose()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ final as (
         bands.account_count,
         case
             when sum(bands.account_count) over () < gate_run.least_accounts_for_shares then 0
-            else cast(bands.account_count as double) / sum(bands.account_count) over ()
+            else cast(bands.account_count as double precision) / sum(bands.account_count) over ()
         end as band_share
     from bands
     cross join gate_run

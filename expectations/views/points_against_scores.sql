@@ -1,6 +1,7 @@
 -- One row per account with a score at as_of_date: its exact score, the sum of the points of its
 -- metrics, and how far they are apart. Points are added as decimals, so that the sum does not
--- depend on the order of the rows; one that is not finite makes the sum NaN and so stays in sight.
+-- depend on the order of the rows; one that is not finite, or is as large as 1e15, makes the sum NaN
+-- and so stays in sight.
 with
 
 points as (
@@ -9,11 +10,17 @@ points as (
         metric_scores.scoring_version,
         metric_scores.scorecard_key,
         case
-            when sum(case when not isfinite(metric_scores.metric_points) then 1 else 0 end) > 0
-                then cast('nan' as double)
+            when sum(case when abs(metric_scores.metric_points) < 1e15 then 0 else 1 end)
+                > count(*) - count(metric_scores.metric_points)
+                then cast('nan' as double precision)
             else
                 cast(
-                    sum(try_cast(metric_scores.metric_points as decimal(28, 12))) as double
+                    sum(
+                        case
+                            when abs(metric_scores.metric_points) < 1e15
+                                then cast(metric_scores.metric_points as decimal(28, 12))
+                        end
+                    ) as double precision
                 )
         end as metric_points
     from fct_health__metric_scores as metric_scores

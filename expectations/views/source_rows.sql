@@ -1,0 +1,40 @@
+-- One row per source of this run: the shares of its rows that are about unknown accounts, and that
+-- cannot be used for whatever reason.
+with
+
+sources as (
+    select
+        source_rows.source_table,
+        coalesce(source_rows.row_count, 0) as row_count,
+        coalesce(source_rows.orphan_count, 0) as orphan_count,
+        coalesce(source_rows.rejected_count, 0) as rejected_count
+    from fct_health__source_rows as source_rows
+    inner join gate_run
+        on source_rows.as_of_date = gate_run.as_of_date
+),
+
+final as (
+    select
+        sources.source_table as row_key,
+        sources.orphan_count,
+        sources.rejected_count,
+        cast(sources.orphan_count as double precision)
+        / greatest(sources.row_count, 1) as orphan_share,
+        cast(sources.rejected_count as double precision)
+        / greatest(sources.row_count, 1) as rejected_share,
+        sources.source_table
+        || ' has '
+        || cast(sources.orphan_count as varchar)
+        || ' of '
+        || cast(sources.row_count as varchar)
+        || ' rows of unknown accounts' as orphan_finding,
+        sources.source_table
+        || ' has '
+        || cast(sources.rejected_count as varchar)
+        || ' of '
+        || cast(sources.row_count as varchar)
+        || ' rows that cannot be used' as rejected_finding
+    from sources
+)
+
+select * from final
