@@ -59,6 +59,7 @@ Account health scores that explain themselves, from your own tables.
 - `customer-health explain ACCOUNT` says why an account has its score
 - `customer-health status` says what readers have, and how old it is
 - `customer-health run` is the daily run
+- `customer-health rollback` puts an earlier publication back
 
 Exit codes: 0 ok, 1 data or policy refused (the published copy is as it was), 2 wrong usage, 3 another run is in progress, 130 Ctrl-C, 143 terminated.
 """  # noqa: E501  (one paragraph of the help)
@@ -181,6 +182,15 @@ AsOfOption = Annotated[
     ),
 ]
 
+AcceptVolumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-volume",
+        help="Fewer rows than at the last accepted run or on the same weekdays before, and other "
+        "shares and means, only warn. A declared table that is empty or missing still stops.",
+    ),
+]
+
 
 def _show_version(value: bool) -> None:
     """`--version`."""
@@ -297,6 +307,7 @@ def run(
         bool,
         typer.Option("--full-rebuild", help="Rebuild the whole history instead of the last days."),
     ] = False,
+    accept_volume: AcceptVolumeOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Score, check and publish: the daily run.
@@ -312,6 +323,8 @@ def run(
 
         customer-health run --backfill 2026-03-01 2026-03-31
 
+        customer-health run --accept-volume          a holiday, or a source that shrank on purpose
+
         customer-health run --json > result.json     for schedulers
     """
     from customer_health import pipeline
@@ -319,7 +332,7 @@ def run(
     state = _state(ctx, json_output)
     settings = state.settings()
     reporter = state.reporter()
-    options = pipeline.RunOptions(as_of, backfill, full_rebuild)
+    options = pipeline.RunOptions(as_of, backfill, full_rebuild, accept_volume)
     with pipeline.locked_run(settings, "run", reporter) as this_run:
         publication = pipeline.run_all(settings, options, this_run, reporter)
     if state.wants_json:
@@ -350,6 +363,7 @@ def check(
     show_all: Annotated[
         bool, typer.Option("--all", help="List the rules that hold too, one by one.")
     ] = False,
+    accept_volume: AcceptVolumeOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Run one check by itself; nothing is built or published.
@@ -369,7 +383,7 @@ def check(
     if what is What.POLICY:
         _check_policy(state, settings, as_of)
     else:
-        _check_gate(state, settings, what, as_of, show_all)
+        _check_gate(state, settings, what, as_of, show_all, accept_volume)
 
 
 def _check_policy(state: State, settings: Settings, as_of: str | None) -> None:
@@ -392,10 +406,17 @@ def _check_policy(state: State, settings: Settings, as_of: str | None) -> None:
 
 
 def _check_gate(
-    state: State, settings: Settings, what: What, as_of: str | None, show_all: bool
+    state: State,
+    settings: Settings,
+    what: What,
+    as_of: str | None,
+    show_all: bool,
+    accept_volume: bool,
 ) -> None:
     """`check landing` and `check candidate`."""
-    from customer_health import gates, pipeline, publication
+    from customer_health import data_docs, gates, pipeline, publication
+    from customer_health.gate_engines import newest_scored_date
+    from customer_health.targets import postgres_target
 
     reporter = state.reporter()
     is_landing = what is What.LANDING
@@ -404,14 +425,21 @@ def _check_gate(
     elif as_of is not None:
         day = parse_date(as_of, "--as-of")
     else:
-        day = publication.read_candidate(settings).as_of_date
+        target = postgres_target(settings)
+        if target is None:
+            day = publication.read_candidate(settings).as_of_date
+        else:
+            day = newest_scored_date(*target)
     last = publication.last_publication(settings)
     with reporter.step(f"{what} gate"):
-        report = pipeline.judge(settings, "landing" if is_landing else "candidate", day, last)
+        gate: gates.GateName = "landing" if is_landing else "candidate"
+        report = pipeline.judge(settings, gate, day, last, accept_volume)
     if state.wants_json:
-        state.print_json(report.to_dict())
+        state.print_json(report.to_dict() | {"data_docs": str(data_docs.page(settings.home))})
     else:
         gates.render(report, state.out, all_checks=show_all)
+        where = escape(str(data_docs.page(settings.home)))
+        state.out.print(f"Data Docs: {where}", soft_wrap=True, highlight=False)
     if report.status != "passed":
         raise typer.Exit(REFUSED)
 
@@ -439,6 +467,124 @@ def publish(ctx: typer.Context, json_output: JsonOption = False) -> None:
         state.print_json({"result": "ok", **this_run.to_dict()})
     else:
         _tell_publication(state, settings, publication)
+
+
+@app.command()
+def rollback(
+    ctx: typer.Context,
+    publication_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PUBLICATION_ID]",
+            help="Kept publication to put back. Default: the newest that is older than what "
+            "readers have; with a damaged or missing copy, the newest that is whole.",
+        ),
+    ] = None,
+    list_only: Annotated[
+        bool, typer.Option("--list", help="Show what is kept; change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Put a kept publication back as the readers' copy, read through first and replaced at once.
+
+    What readers are taken back from is kept until the next publication, so that the same command
+    goes forward again. The next `run` goes on from what readers have then.
+
+    Examples:
+
+        customer-health rollback --list
+
+        customer-health rollback
+
+        customer-health rollback 2026-06-29T20260629051500-a1b2c3 --yes
+    """
+    from customer_health import pipeline
+    from customer_health import rollback as going_back
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    if list_only:
+        kept = going_back.list_kept(settings)
+        if state.wants_json:
+            state.print_json({"kept": [each.to_dict() for each in kept]})
+        elif kept:
+            going_back.render_kept(kept, state.out)
+        else:
+            state.out.print("No publication is kept.")
+        return
+    reporter = state.reporter()
+    with pipeline.locked_run(settings, "rollback", reporter) as this_run:
+        plan = going_back.plan_rollback(settings, publication_id)
+        for remark in plan.remarks:
+            reporter.note(remark)
+        _ask(state, going_back.in_words(plan), yes)
+        with reporter.step("rollback"):
+            this_run.publication = going_back.roll_back(settings, plan)
+        this_run.facts["withdrawn"] = sorted(plan.withdrawn)
+    if state.wants_json:
+        state.print_json({"result": "ok", **this_run.to_dict()})
+        return
+    state.out.print(
+        f"[bold green]Rolled back[/bold green]: readers have {plan.target.publication_id}, scores "
+        f"of {plan.target.as_of_date}. {escape(going_back.advice(settings, plan))}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@app.command()
+def forget(
+    ctx: typer.Context,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", metavar="ID", help="Account, with its users and contacts."),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--user",
+            metavar="ID",
+            help="Person: id of a product user or a contact, or an e-mail address.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Erase an account or a person from everything in the home folder, and prove it.
+
+    Raw files, databases, the readers' copy, kept publications, reports and logs are written anew
+    without them; scores and history of everybody else stay as they are. Files outside of the home
+    folder that the landing views read are named, since only their owner can clean them; then it
+    exits 1. Repeat it after an interruption: it goes on where it was.
+
+    Examples:
+
+        customer-health forget --account A00042
+
+        customer-health forget --user ada@example.com --yes
+    """
+    from customer_health import forget as forgetting
+    from customer_health import pipeline
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    reporter = state.reporter()
+    with pipeline.locked_run(settings, "forget", reporter) as this_run:
+        request = forgetting.prepare(settings, account=account, user=user)
+        _ask(state, request.in_words(), yes)
+        with pipeline.own_writes(settings):
+            report = forgetting.carry_out(request, reporter)
+        this_run.facts["forget"] = report.to_dict()
+    if state.wants_json:
+        result = "incomplete" if report.left else "ok"
+        state.print_json({"result": result, **this_run.to_dict()})
+    else:
+        forgetting.render(report, state.out)
+    for line in report.left:
+        state.err.print(f"[red]error:[/red] {escape(line)}", highlight=False, soft_wrap=True)
+    if report.left:
+        raise typer.Exit(REFUSED)
 
 
 @app.command()
@@ -499,6 +645,68 @@ def status(ctx: typer.Context, json_output: JsonOption = False) -> None:
         state.err.print(f"[red]error:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     if found.problems:
         raise typer.Exit(REFUSED)
+
+
+class ExportFormat(StrEnum):
+    """What `export` writes."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    table: Annotated[
+        str | None, typer.Argument(help="Published mart, view or snapshot; --list shows them.")
+    ] = None,
+    file_format: Annotated[
+        ExportFormat, typer.Option("--format", help="What to write.")
+    ] = ExportFormat.CSV,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="File or folder. Default: TABLE.FORMAT, here."),
+    ] = None,
+    list_only: Annotated[bool, typer.Option("--list", help="Show what can be exported.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Write a table of the published copy to a CSV or Parquet file.
+
+    CSV is UTF-8 with a header. Texts that a spreadsheet would take for a formula (they begin with
+    = + - @, a tab or a carriage return) get a leading apostrophe; numbers stay as they are.
+
+    Examples:
+
+        customer-health export --list
+
+        customer-health export bi_health__account_360_current
+
+        customer-health export fct_health__account_scores --format parquet --to scores.parquet
+    """
+    from customer_health import export as exporting
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    if list_only:
+        tables = exporting.list_tables(settings.published)
+        if state.wants_json:
+            state.print_json({"tables": [each.to_dict() for each in tables]})
+        else:
+            exporting.render(tables, state.out)
+        return
+    if table is None:
+        raise UsageError("say which table: `customer-health export --list` shows them")
+    done = exporting.export(settings.published, table, exporting.Format(file_format.value), to)
+    if state.wants_json:
+        state.print_json({"result": "ok", **done.to_dict()})
+        return
+    state.out.print(
+        f"Wrote {done.row_count:,} rows of {done.table} (publication {done.publication_id}) to "
+        f"{escape(done.file)}"
+        + (f"; {done.escaped_cells:,} cells escaped" if done.escaped_cells else ""),
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 VersionOption = Annotated[
@@ -694,6 +902,21 @@ def _state(ctx: typer.Context, wants_json: bool) -> State:
         state = State()
     state.wants_json = wants_json
     return state
+
+
+def _ask(state: State, what: str, yes: bool) -> None:
+    """Have a person agree to what a command is about to do.
+
+    Raises:
+        UsageError: when nobody can be asked, or the answer is no.
+    """
+    if yes:
+        return
+    if state.wants_json or not sys.stdin.isatty():
+        raise UsageError(f"{what}: say so with --yes (nothing was changed)")
+    state.err.print(escape(f"{what[0].upper()}{what[1:]}."), highlight=False, soft_wrap=True)
+    if not typer.confirm("Do it?", err=True):
+        raise UsageError("nothing was changed")
 
 
 def _window(first: str, last: str) -> tuple[date, date]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from customer_health.errors import HealthError, first_line, from_database_error
+from customer_health.errors import HealthError, first_line, what_the_machine_lacks
 from customer_health.progress import Reporter
-from customer_health.settings import PREFIX, Settings
+from customer_health.settings import PREFIX, Settings, validate_vars
 
 TESTS = {"test", "unit_test"}
 _ENDED_WELL = {"success", "pass", "warn", "no-op"}
@@ -114,6 +115,10 @@ class Outcome:
         # Skipped nodes only follow from the others: name causes first.
         failed.sort(key=lambda node: node.status == "skipped")
         causes = [node for node in failed if node.status != "skipped"] or failed
+        for node in causes:
+            lacking = what_the_machine_lacks(node.message)
+            if lacking is not None:
+                raise lacking
         skipped = len(failed) - len(causes)
         more = f", {skipped} skipped after them" if skipped else ""
         raise HealthError(
@@ -152,6 +157,7 @@ def run_dbt(
     from dbt.cli.main import dbtRunner
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    validate_vars(variables)
     progress = _NodeCounter(reporter)
     prefixed = {f"{PREFIX}{name}": value for name, value in variables.items()}
     command_line = [
@@ -167,7 +173,7 @@ def run_dbt(
         *("--vars", json.dumps(prefixed)),
         *arguments,
     ]
-    with _environment(settings):
+    with _environment(settings), _quiet_logging():
         try:
             answer = dbtRunner(callbacks=[progress]).invoke(command_line)
         finally:
@@ -190,13 +196,15 @@ def outcome_of_file(target_dir: Path) -> Outcome:
 
     Raises:
         HealthError: when that was no complete build: another command, a selection, or one that
-            stopped in the middle (then models of the manifest are missing from the results).
+            stopped in the middle (then models of the manifest are missing from the results, or
+            the results are of another command than the manifest).
     """
     results_file = target_dir / "run_results.json"
     try:
         results = json.loads(results_file.read_text(encoding="utf-8"))
         manifest = json.loads((target_dir / "manifest.json").read_text(encoding="utf-8"))
         arguments = results["args"]
+        invocations = [each["metadata"]["invocation_id"] for each in (results, manifest)]
         nodes = {**manifest["nodes"], **manifest.get("unit_tests", {})}
         outcome = Outcome(
             command=str(arguments["which"]),
@@ -206,6 +214,11 @@ def outcome_of_file(target_dir: Path) -> Outcome:
         raise HealthError(
             f"{results_file}: no readable answer of dbt; run `customer-health run`"
         ) from error
+    if invocations[0] != invocations[1]:
+        raise HealthError(
+            f"{results_file} is of an earlier dbt command: the last one ended before it wrote its "
+            "results; run `dbt build` or `customer-health run`"
+        )
     if outcome.command != "build" or arguments.get("select") or arguments.get("exclude"):
         raise HealthError(
             f"{results_file}: the last dbt command was no full build (`dbt {outcome.command}`"
@@ -292,8 +305,14 @@ def _could_not_run(command: str, exception: BaseException | None, run_dir: Path)
     if exception is None:
         return HealthError(f"dbt {command} gave no answer (log: {log_file})")
     text = str(exception)
-    if "Could not set lock on file" in text or "No space left on device" in text:
-        return from_database_error(exception if isinstance(exception, Exception) else OSError())
+    lacking = what_the_machine_lacks(text)
+    if lacking is not None:
+        return lacking
+    if "Could not find profile" in text:
+        return HealthError(
+            f"dbt {command} could not run: {first_line(text.removeprefix('Runtime Error'))}; put a "
+            "profiles.yml that has it into the project, or name its folder in DBT_PROFILES_DIR"
+        )
     return HealthError(f"dbt {command} could not run: {first_line(text)} (log: {log_file})")
 
 
@@ -309,6 +328,17 @@ def _keep_results(source: Path, copy: Path) -> None:
     """Keep dbt's answer in the folder of the run; the target folder is used again."""
     if source.is_file():
         copy.write_bytes(source.read_bytes())
+
+
+@contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """On a full disk Python would print a traceback for every line that dbt cannot log."""
+    before = logging.raiseExceptions
+    logging.raiseExceptions = False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
 
 
 @contextmanager

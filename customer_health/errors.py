@@ -89,18 +89,27 @@ def from_os_error(error: OSError) -> HealthError:
 
 def from_database_error(error: Exception) -> HealthError:
     """One clear line for what DuckDB refused."""
-    text = str(error)
+    return what_the_machine_lacks(str(error)) or HealthError(f"DuckDB: {first_line(str(error))}")
+
+
+def what_the_machine_lacks(text: str) -> HealthError | None:
+    """What stands behind an error text that says nothing about data or SQL; None for others.
+
+    Another process at the file, a full disk and too little memory come out of whatever happened
+    to run at that moment, so that the name of a model would lead astray.
+    """
+    name = re.search(r'file "([^"]+)"', text)
     if "Could not set lock on file" in text or "Conflicting lock" in text:
-        name = re.search(r'file "([^"]+)"', text)
         return BusyError(
             f"another process has {name.group(1) if name else 'the database'} open: "
             "let it finish (readers should open published.duckdb, which is never locked)"
         )
     if "No space left on device" in text:
-        return from_os_error(OSError(errno.ENOSPC, "no space left"))
+        file = name.group(1) if name else None
+        return from_os_error(OSError(errno.ENOSPC, "no space left", file))
     if "Out of Memory" in text or "failed to allocate" in text:
         return HealthError(
             f"DuckDB ran out of memory ({first_line(text, 160)}): raise "
             "CUSTOMER_HEALTH_MEMORY_LIMIT or lower CUSTOMER_HEALTH_THREADS"
         )
-    return HealthError(f"DuckDB: {first_line(text)}")
+    return None

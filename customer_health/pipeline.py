@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from customer_health.gates import GateName, GateReport
 
 KEEP_RUNS = 30
+TOLD_WARNINGS = 5  # of one gate or of dbt, one line each
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class RunOptions:
     as_of: str | None = None
     backfill: tuple[str, str] | None = None
     full_rebuild: bool = False
+    accept_volume: bool = False
 
 
 @dataclass
@@ -63,8 +65,10 @@ class Run:
     started_at: datetime
     as_of: date | None = None
     is_backfill: bool = False
+    accepts_volume: bool = False  # fewer rows than before, and drift, only warn
     checks_run: int = 0
     checks_passed: int = 0
+    built_by: str | None = None  # the earlier run that built the candidate, if this one did not
     publication: Publication | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -81,11 +85,25 @@ class Run:
             "started_at": self.started_at.isoformat(timespec="seconds"),
             "as_of_date": self.as_of.isoformat() if self.as_of else None,
             "is_backfill": self.is_backfill,
+            "accepts_volume": self.accepts_volume,
             "checks_run": self.checks_run,
             "checks_passed": self.checks_passed,
             **self.facts,
-            "publication": self.publication.to_dict() if self.publication else None,
+            "publication": self.publication.to_summary() if self.publication else None,
         }
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a gate that passed says about its data, for the gate of the next run.
+
+    Attributes:
+        row_counts: rows per raw table, or of `scored_accounts`.
+        profile: statistics of the raw tables.
+    """
+
+    row_counts: dict[str, int] = field(default_factory=dict)
+    profile: dict[str, Any] = field(default_factory=dict)
 
 
 # -- whole runs --------------------------------------------------------------------------------
@@ -119,6 +137,7 @@ def run_all(settings: Settings, options: RunOptions, run: Run, reporter: Reporte
     """
     as_of, backfill = resolve_dates(settings, options, reporter)
     run.as_of, run.is_backfill = as_of, backfill is not None
+    run.accepts_volume = options.accept_volume
     with reporter.step("policy"):
         policy_hashes = check_policy(settings, as_of)
     take_back_history(settings, reporter)
@@ -131,21 +150,21 @@ def run_all(settings: Settings, options: RunOptions, run: Run, reporter: Reporte
             f"landing gate: {len(own)} raw tables are staged by this project's own models and are "
             "not checked"
         )
-    row_counts: dict[str, int] = {}
+    landed = Accepted()
     if landing_tables(settings):
         with reporter.step("landing gate"):
-            row_counts = run_gate(settings, "landing", as_of, run, last, reporter)
+            landed = run_gate(settings, "landing", as_of, run, last, reporter)
 
-    _note_candidate(settings, run, "building", policy_hashes, row_counts)
+    _note_candidate(settings, run, "building", policy_hashes, landed)
     outcome: dbt.Outcome | None = None
     try:
         with reporter.step("dbt build"):
             outcome = build(settings, as_of, backfill, options.full_rebuild, run, reporter)
     finally:
         state = "failed" if outcome is None else "built"
-        _note_candidate(settings, run, state, policy_hashes, row_counts)
+        _note_candidate(settings, run, state, policy_hashes, landed)
     _mention_warnings(outcome, reporter)
-    return publish_candidate(settings, run, policy_hashes, row_counts, last, reporter)
+    return publish_candidate(settings, run, policy_hashes, landed, last, reporter)
 
 
 def publish_by_hand(settings: Settings, run: Run, reporter: Reporter) -> Publication:
@@ -154,24 +173,28 @@ def publish_by_hand(settings: Settings, run: Run, reporter: Reporter) -> Publica
     Raises:
         HealthError: when the candidate was not built completely, or a later step refuses.
     """
-    take_back_history(settings, reporter)
+    state = _candidate_state(settings)
+    was_changed = _was_changed(settings, state)
+    with own_writes(settings):
+        take_back_history(settings, reporter)
     last = publication.last_publication(settings)
     facts = publication.read_candidate(settings)
-    state = _candidate_state(settings)
     by_hand = _built_by_hand(settings, state)
     if by_hand is not None:
         with reporter.step("policy"):
             policy_hashes = check_policy(settings, facts.as_of_date)
         run.count_checks(by_hand.tests_run, by_hand.tests_passed)
-        row_counts = dict(last.row_counts) if last is not None else {}
+        landed = Accepted() if last is None else Accepted(last.row_counts, last.profile)
     else:
-        _require_built(state)
-        policy_hashes, row_counts = state["policy_hashes"], state["row_counts"]
+        _require_built(state, was_changed=was_changed)
+        policy_hashes = state["policy_hashes"]
+        landed = Accepted(state["row_counts"], state.get("profile", {}))
+        run.built_by = str(state["run_id"])
         run.is_backfill = bool(state["is_backfill"])
         run.count_checks(state["checks_run"], state["checks_passed"])
     run.as_of = facts.as_of_date
     refuse_older(facts.as_of_date, last, is_backfill=run.is_backfill)
-    return publish_candidate(settings, run, policy_hashes, row_counts, last, reporter)
+    return publish_candidate(settings, run, policy_hashes, landed, last, reporter)
 
 
 # -- steps -------------------------------------------------------------------------------------
@@ -296,27 +319,29 @@ def run_gate(
     run: Run,
     last: Publication | None,
     reporter: Reporter,
-) -> dict[str, int]:
+) -> Accepted:
     """Run one quality gate and count its checks.
 
     Returns:
-        Its row counts, with which the gate of the next run compares.
+        What the gate of the next run compares with.
 
     Raises:
         HealthError: when it failed, or could not be checked; `details` holds the report.
     """
-    report = judge(settings, name, as_of, last)
+    from customer_health.gate_report import place
+
+    report = judge(settings, name, as_of, last, run.accepts_volume)
     content = report.to_dict()
     publication.write_json(run.run_dir / f"{name}_gate.json", content)
     run.count_checks(content["checks_run"], content["checks_passed"])
     refuse_unless_passed(report)
     reporter.detail(f"{content['checks_passed']} of {content['checks_run']} checks")
-    if report.warnings:
-        reporter.warn(
-            f"{name} gate: {len(report.warnings)} checks warn, first {report.warnings[0].rule} "
-            f"of {report.warnings[0].table}: {report.warnings[0].observed}"
-        )
-    return report.row_counts
+    for check in report.warnings[:TOLD_WARNINGS]:
+        reporter.warn(f"{name} gate: {check.rule} of {place(check)}: {check.observed}")
+    if len(report.warnings) > TOLD_WARNINGS:
+        more = len(report.warnings) - TOLD_WARNINGS
+        reporter.warn(f"{name} gate: {more} more; all with `customer-health check {name}`")
+    return Accepted(report.row_counts, report.profile)
 
 
 def landing_tables(settings: Settings) -> list[str]:
@@ -325,33 +350,56 @@ def landing_tables(settings: Settings) -> list[str]:
     return [table for table, is_used in settings.using().items() if is_used and table not in own]
 
 
-def judge(settings: Settings, name: GateName, as_of: date, last: Publication | None) -> GateReport:
-    """The report of one gate, whatever it says.
+def judge(
+    settings: Settings,
+    name: GateName,
+    as_of: date,
+    last: Publication | None,
+    accept_volume: bool = False,
+) -> GateReport:
+    """The report of one gate, whatever it says; it is added to the Data Docs.
+
+    It looks at the database of the dbt target, DuckDB or PostgreSQL.
 
     Raises:
         HealthError: when its database does not exist, or its own files are broken.
         UsageError: when there is nothing to look at, since the project stages all tables itself.
     """
-    from customer_health import gates
+    from customer_health import data_docs, gates
+    from customer_health.targets import postgres_target
 
     if name == "landing" and not landing_tables(settings):
         raise UsageError(
             "the landing gate knows raw tables in the shape of the input contract; this project "
             "stages all of its tables by models of its own"
         )
-    database = settings.landing if name == "landing" else settings.candidate
-    if not database.exists():
+    target = postgres_target(settings)
+    file = settings.landing if name == "landing" else settings.candidate
+    if target is None and not file.exists():
         raise HealthError(missing_database(settings, name))
-    raw_schema = settings.project_vars.get("raw_schema")
-    return gates.run_gate(
+    if name == "landing":
+        schema = settings.project_vars.get("raw_schema")
+    else:
+        schema = None if target is None else target[1]
+    own_thresholds = settings.project_dir / "expectations" / "thresholds.yml"
+    report = gates.run_gate(
         name,
-        database=database,
+        database=file if target is None else target[0],
         home=settings.home,
         as_of_date=as_of,
         using=landing_tables(settings) if name == "landing" else None,
-        schema=str(raw_schema) if raw_schema and name == "landing" else None,
-        previous_counts=last.row_counts if last is not None else None,
+        schema=str(schema) if schema else None,
+        # What was published is a DuckDB file, which says nothing about a database elsewhere.
+        previous_counts=last.row_counts if last is not None and target is None else None,
+        previous_profile=last.profile if last is not None and target is None else None,
+        accept_volume=accept_volume,
+        naive_timezone=str(settings.project_vars.get("naive_timezone") or "").strip() or None,
+        thresholds=own_thresholds if own_thresholds.is_file() else None,
     )
+    # On a full disk what the gate found matters more than its page.
+    with suppress(OSError):
+        data_docs.add(settings.home, report)
+    return report
 
 
 def refuse_unless_passed(report: GateReport) -> None:
@@ -367,6 +415,8 @@ def refuse_unless_passed(report: GateReport) -> None:
         if report.status == "could_not_check"
         else f"nothing was published; see all with `customer-health check {report.gate}`"
     )
+    if report.failed and all(check.is_acceptable for check in report.failed):
+        hint += "; if it is as it should be, run with --accept-volume"
     raise HealthError(f"{report.summary()}; {hint}", details={"gate": report.to_dict()})
 
 
@@ -394,7 +444,7 @@ def build(
     Raises:
         HealthError: unless nodes ran and each of them ended well.
     """
-    variables: dict[str, Any] = {"as_of_date": as_of.isoformat()}
+    variables: dict[str, Any] = {"as_of_date": as_of.isoformat(), "run_id": run.run_id}
     if backfill is not None:
         # every date from there on: a band depends on the days before it
         variables["backfill_from"] = backfill[0].isoformat()
@@ -423,7 +473,7 @@ def publish_candidate(
     settings: Settings,
     run: Run,
     policy_hashes: dict[str, str],
-    row_counts: dict[str, int],
+    landed: Accepted,
     last: Publication | None,
     reporter: Reporter,
 ) -> Publication:
@@ -437,7 +487,7 @@ def publish_candidate(
     with reporter.step("candidate gate"):
         scored = run_gate(settings, "candidate", as_of, run, last, reporter)
     publication_id = publication.new_publication_id(as_of)
-    with reporter.step("snapshot"):
+    with reporter.step("snapshot"), own_writes(settings):
         take_snapshot(settings, publication_id, as_of, run, reporter)
     published = Publication(
         publication_id=publication_id,
@@ -453,15 +503,30 @@ def publish_candidate(
         newest_input_at=facts.newest_input_at,
         is_backfill=run.is_backfill,
         policy_hashes=policy_hashes,
-        row_counts={**row_counts, **scored},
+        row_counts={**landed.row_counts, **scored.row_counts},
+        profile=landed.profile,
     )
-    with reporter.step("publish"):
-        remarks = publication.publish(settings, published)
+    with reporter.step("publish"), own_writes(settings):
+        checks = _gate_checks(settings, run)
+        remarks = publication.publish(settings, published, checks)
         reporter.detail(f"{published.scored_account_count} of {published.account_count} scored")
     for remark in remarks:
         reporter.warn(remark)
     run.publication = published
     return published
+
+
+def _gate_checks(settings: Settings, run: Run) -> list[publication.GateCheck]:
+    """Checks of the gates of this run; the landing gate may have been that of the run that built.
+
+    Raises:
+        HealthError: when a report is damaged.
+    """
+    landing_run = settings.runs_dir / (run.built_by or run.run_id)
+    return [
+        *publication.checks_of(landing_run / "landing_gate.json"),
+        *publication.checks_of(run.run_dir / "candidate_gate.json"),
+    ]
 
 
 def _newest_date(facts: publication.CandidateFacts, run: Run, reporter: Reporter) -> date:
@@ -571,6 +636,7 @@ def _remove_demo(settings: Settings) -> None:
     for path in (
         settings.published,
         settings.manifest,
+        settings.withdrawal,
         settings.candidate,
         settings.candidate_state,
         settings.build,
@@ -709,7 +775,7 @@ def _note_candidate(
     run: Run,
     state: str,
     policy_hashes: dict[str, str],
-    row_counts: dict[str, int],
+    landed: Accepted,
 ) -> None:
     """Write candidate.json."""
     publication.write_json(
@@ -723,9 +789,58 @@ def _note_candidate(
             "checks_run": run.checks_run,
             "checks_passed": run.checks_passed,
             "policy_hashes": policy_hashes,
-            "row_counts": row_counts,
+            "row_counts": landed.row_counts,
+            "profile": landed.profile,
+            "seal": _seal_of(settings) if state == "built" else None,
         },
     )
+
+
+def _seal_of(settings: Settings) -> list[int]:
+    """Size and time of change of the candidate and of its write-ahead log, if there is one."""
+    log = settings.candidate.with_name(f"{settings.candidate.name}.wal")
+    return [
+        number
+        for path in (settings.candidate, log)
+        if path.exists()
+        for number in (path.stat().st_size, path.stat().st_mtime_ns)
+    ]
+
+
+@contextmanager
+def own_writes(settings: Settings) -> Iterator[None]:
+    """Take the seal off the candidate while this process writes to it, and put it on again.
+
+    A candidate that somebody else has changed before gets no new seal by that.
+    """
+    state = _candidate_state(settings)
+    if state.get("state") != "built" or _was_changed(settings, state):
+        yield
+        return
+    publication.write_json(settings.candidate_state, {**state, "seal": None})
+    try:
+        yield
+    finally:
+        # On a full disk the reason of the refusal matters more; the seal just stays off.
+        with suppress(OSError):
+            now = _candidate_state(settings)
+            publication.write_json(settings.candidate_state, {**now, "seal": _seal_of(settings)})
+
+
+def _was_changed(settings: Settings, state: dict[str, Any]) -> bool:
+    """Whether somebody else wrote to the candidate since our build, for example a plain dbt.
+
+    dbt that dies in the middle leaves no results, only a candidate that is half old and half new.
+    Where we died ourselves while writing there is no seal to compare with; then any dbt command
+    after that counts.
+    """
+    if state.get("state") != "built":
+        return False
+    seal = state.get("seal")
+    if seal is not None:
+        return bool(seal != _seal_of(settings))
+    parsed = settings.project_dir / "target" / "manifest.json"
+    return parsed.is_file() and parsed.stat().st_mtime > settings.candidate_state.stat().st_mtime
 
 
 def _candidate_state(settings: Settings) -> dict[str, Any]:
@@ -737,14 +852,25 @@ def _candidate_state(settings: Settings) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _require_built(state: dict[str, Any]) -> None:
-    """Refuse a candidate whose last build did not end well."""
+def _require_built(state: dict[str, Any], *, was_changed: bool) -> None:
+    """Refuse a candidate whose last build did not end well, or that was changed after it."""
+    if was_changed:
+        raise HealthError(
+            f"the candidate was changed after run {state['run_id']} had built it, and by no "
+            "`dbt build` that ended well: it may be half old and half new; run "
+            "`customer-health run`"
+        )
     if state.get("state") == "built":
         return
     if not state:
         raise HealthError(
             "nothing says that the candidate is complete: run `customer-health run`, or "
             "`dbt build` in the project first"
+        )
+    if state["state"] == "rolled_back":
+        raise HealthError(
+            "the candidate holds what was rolled back: mend the cause and `customer-health run`, "
+            "or bring it back with `customer-health rollback PUBLICATION_ID` (--list shows ids)"
         )
     ended = "failed" if state["state"] == "failed" else "ended early"
     raise HealthError(
@@ -772,10 +898,10 @@ def _built_by_hand(settings: Settings, state: dict[str, Any]) -> dbt.Outcome | N
 
 def _mention_warnings(outcome: dbt.Outcome, reporter: Reporter) -> None:
     """Tests of severity warn are told, and do not stop a run."""
-    for node in outcome.warned[:5]:
+    for node in outcome.warned[:TOLD_WARNINGS]:
         reporter.warn(node.in_words())
-    if len(outcome.warned) > 5:
-        reporter.warn(f"{len(outcome.warned) - 5} more dbt tests warned")
+    if len(outcome.warned) > TOLD_WARNINGS:
+        reporter.warn(f"{len(outcome.warned) - TOLD_WARNINGS} more dbt tests warned")
 
 
 # -- run folders -------------------------------------------------------------------------------

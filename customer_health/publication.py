@@ -16,11 +16,12 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,16 @@ from customer_health.errors import HealthError, first_line
 from customer_health.settings import Settings
 
 KEEP = 7
+LEAST_KEPT = 2  # the current one and the one before, whatever a byte limit says
 MARTS_SCHEMA = "customer_health"
 SNAPSHOTS_SCHEMA = "customer_health_snapshots"
 PUBLICATIONS = f"{MARTS_SCHEMA}.fct_health__publications"
+PUBLICATION_CHECKS = f"{MARTS_SCHEMA}.fct_health__publication_checks"
 ACCOUNT_SCORES = f"{MARTS_SCHEMA}.fct_health__account_scores"
 # Name under which dbt attaches the candidate; its views carry it and must lose it.
 CANDIDATE_CATALOG = "marts"
 
+_FILE_HEADER_BYTES = 3 * 4096  # of a DuckDB file, before its first block
 _FICLONE = 0x40049409  # ioctl of Linux: share the blocks of a file instead of copying them
 _ROW_COLUMNS = (
     "publication_id",
@@ -53,6 +57,59 @@ _ROW_COLUMNS = (
     "newest_input_at",
     "is_backfill",
 )
+_CHECK_TEXT = 300  # characters of what was observed and expected
+_ADDRESS = re.compile(r"[^\s@'\"<>()]+@[^\s@'\"<>()]+")
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """One check of a quality gate, as it travels inside the data: without keys of rows."""
+
+    gate: str
+    rule: str
+    table_name: str
+    column_name: str | None
+    severity: str
+    is_passed: bool
+    observed: str
+    expected: str
+    bad_row_count: int | None
+
+    @classmethod
+    def from_dict(cls, gate: str, check: dict[str, Any]) -> GateCheck:
+        """A check of a written gate report; addresses in its words are left out."""
+        return cls(
+            gate=gate,
+            rule=check["rule"],
+            table_name=check["table"],
+            column_name=check["column"],
+            severity=check["severity"],
+            is_passed=bool(check["passed"]),
+            observed=_ADDRESS.sub("(address)", str(check["observed"]))[:_CHECK_TEXT],
+            expected=_ADDRESS.sub("(address)", str(check["expected"]))[:_CHECK_TEXT],
+            bad_row_count=check["rows"],
+        )
+
+    def row(self) -> list[Any]:
+        """Values of fct_health__publication_checks after the publication_id."""
+        return list(asdict(self).values())
+
+
+def checks_of(report: Path) -> list[GateCheck]:
+    """The checks of a gate report that a run wrote; empty when there is none.
+
+    Raises:
+        HealthError: when the file is damaged.
+    """
+    try:
+        content = json.loads(report.read_text(encoding="utf-8"))
+        return [GateCheck.from_dict(content["gate"], check) for check in content["checks"]]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise HealthError(
+            f"{report}: no readable gate report; run `customer-health run`"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -78,6 +135,10 @@ class Publication:
     # counts that the gates found (those of the next run compare with them).
     policy_hashes: dict[str, str] = field(default_factory=dict)
     row_counts: dict[str, int] = field(default_factory=dict)
+    # Statistics of the raw tables that the landing gate found; that of the next run compares.
+    profile: dict[str, Any] = field(default_factory=dict)
+    # When `forget` last took an account out of the copy; the counts are those after it.
+    erased_at: str | None = None
 
     def row(self) -> list[Any]:
         """Values of fct_health__publications, in the order of its columns."""
@@ -89,6 +150,12 @@ class Publication:
         written["published_at"] = _instant(self.published_at)
         written["newest_input_at"] = _instant(self.newest_input_at)
         written["as_of_date"] = self.as_of_date.isoformat()
+        return written
+
+    def to_summary(self) -> dict[str, Any]:
+        """The manifest without the statistics of raw tables, for people and schedulers."""
+        written = self.to_dict()
+        del written["profile"]
         return written
 
     @classmethod
@@ -137,6 +204,7 @@ def publications_in(path: Path) -> list[Publication]:
     """
     try:
         with open_published(path) as connection:
+            _refuse_truncated(connection, path)
             rows = connection.execute(
                 f"select {', '.join(_ROW_COLUMNS)} from {PUBLICATIONS} "
                 "order by published_at desc, publication_id desc"
@@ -146,6 +214,43 @@ def publications_in(path: Path) -> list[Publication]:
     if not rows:
         raise HealthError(f"{path} lists no publication")
     return [Publication(**dict(zip(_ROW_COLUMNS, row, strict=True))) for row in rows]
+
+
+def _refuse_truncated(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse a file that cannot hold its blocks; DuckDB notices only when it reads the last ones.
+
+    Free blocks at the end need not be there, so this is no proof of wholeness (`read_through` is).
+
+    Raises:
+        HealthError: naming both sizes in bytes.
+    """
+    block_size, blocks = connection.execute(
+        "select block_size, used_blocks from pragma_database_size()"
+    ).fetchall()[0]
+    expected, found = _FILE_HEADER_BYTES + block_size * blocks, path.stat().st_size
+    if found < expected or (found - _FILE_HEADER_BYTES) % block_size:
+        raise HealthError(
+            f"{path} is truncated: {found:,} bytes are there, its data need {expected:,}"
+        )
+
+
+def read_through(path: Path) -> None:
+    """Read every value of every table, so that damage in any block that holds data is noticed.
+
+    Raises:
+        HealthError: naming the file and what DuckDB found.
+    """
+    publications_in(path)
+    try:
+        with open_published(path) as connection:
+            tables = connection.execute(
+                "select schema_name, table_name from duckdb_tables() "
+                "where database_name = current_database()"
+            ).fetchall()
+            for schema, table in tables:
+                _digest(connection, f"{_quote(schema)}.{_quote(table)}")
+    except duckdb.Error as error:
+        raise HealthError(f"{path} is damaged: {first_line(str(error), 160)}") from error
 
 
 def read_manifest(path: Path) -> Publication | None:
@@ -181,7 +286,9 @@ def find_reference(settings: Settings) -> Path | None:
             history of publications away.
     """
     problem: HealthError | None = None
-    for path in (settings.published, *_kept(settings)):
+    withdrawn = withdrawn_ids(settings)
+    kept = [path for path in kept_files(settings) if path.stem not in withdrawn]
+    for path in (settings.published, *kept):
         if path.exists():
             try:
                 publications_in(path)
@@ -196,7 +303,30 @@ def find_reference(settings: Settings) -> Path | None:
     )
 
 
-def _kept(settings: Settings) -> list[Path]:
+def withdrawn_ids(settings: Settings) -> frozenset[str]:
+    """Publications that `rollback` took from the readers, and that can still be brought back.
+
+    The record counts as long as readers have what it went back to, that is until the next
+    publication; so nothing has to happen at one instant with the replacement of their copy.
+    """
+    try:
+        written = json.loads(settings.withdrawal.read_text(encoding="utf-8"))
+        went_back_to, ids = str(written["went_back_to"]), frozenset(map(str, written["withdrawn"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
+    return ids if went_back_to == _current_id(settings) else frozenset()
+
+
+def _current_id(settings: Settings) -> str | None:
+    """The publication that readers have; that of the manifest where their copy is damaged."""
+    try:
+        return publications_in(settings.published)[0].publication_id
+    except HealthError:
+        manifest = read_manifest(settings.manifest)
+        return None if manifest is None else manifest.publication_id
+
+
+def kept_files(settings: Settings) -> list[Path]:
     """Kept publications, the one published last first."""
     files = settings.publications_dir.glob("*.duckdb")
     published_at = {}
@@ -247,15 +377,18 @@ def restore_history(settings: Settings) -> list[str]:
 
 
 def _history_tables(connection: duckdb.DuckDBPyConnection, catalog: str) -> dict[str, str]:
-    """Publications and snapshots of a database: quoted name with schema -> its CREATE TABLE."""
+    """History of publications in a database: quoted name with schema -> its CREATE TABLE.
+
+    These are the publications with their checks, and the snapshots.
+    """
     rows = connection.execute(
         """
         select schema_name, table_name, sql
         from duckdb_tables()
         where database_name = ?
-            and (schema_name = ? or schema_name || '.' || table_name = ?)
+            and (schema_name = ? or schema_name || '.' || table_name in (?, ?))
         """,
-        [catalog, SNAPSHOTS_SCHEMA, PUBLICATIONS],
+        [catalog, SNAPSHOTS_SCHEMA, PUBLICATIONS, PUBLICATION_CHECKS],
     ).fetchall()
     return {f"{_quote(schema)}.{_quote(table)}": sql for schema, table, sql in rows}
 
@@ -266,10 +399,11 @@ def _restore_table(
     """Make one table of the candidate (`ours`: its DDL) what the reference has (`theirs`)."""
     plain = table.replace('"', "")
     if theirs is None:
-        if plain == PUBLICATIONS:
+        if plain in (PUBLICATIONS, PUBLICATION_CHECKS):
             voided = connection.execute(f"select count(*) from {table}").fetchall()[0][0]
             connection.execute(f"delete from {table}")
-            return [f"voided {voided} publications that were never published"] if voided else []
+            what = "publications" if plain == PUBLICATIONS else "checks of publications"
+            return [f"voided {voided} {what} that were never published"] if voided else []
         connection.execute(f"drop table {table}")
         return [f"removed {plain}, which was never published"]
     if ours == theirs and _digest(connection, table) == _digest(connection, f"kept.{table}"):
@@ -307,10 +441,14 @@ def _remove_leftover_files(settings: Settings) -> list[str]:
         published = {each.publication_id for each in publications_in(settings.published)}
     except HealthError:
         return done
+    withdrawn = withdrawn_ids(settings)
+    if not withdrawn:
+        settings.withdrawal.unlink(missing_ok=True)
     for path in sorted(settings.publications_dir.glob("*.*")):
-        if path.suffix in {".duckdb", ".json"} and path.stem not in published:
+        is_ours = path.suffix in {".duckdb", ".json"}
+        if is_ours and path.stem not in published and path.stem not in withdrawn:
             path.unlink()
-            done.append(f"removed {path.name}, which was never published")
+            done.append(f"removed {path.name}, which is not among the published ones")
     return done
 
 
@@ -366,7 +504,13 @@ def read_candidate(settings: Settings) -> CandidateFacts:
     return CandidateFacts(as_of, versions, accounts, scored, newest)
 
 
-def publish(settings: Settings, publication: Publication, *, keep: int = KEEP) -> list[str]:
+def publish(
+    settings: Settings,
+    publication: Publication,
+    checks: Sequence[GateCheck] = (),
+    *,
+    keep: int = KEEP,
+) -> list[str]:
     """Put the candidate in place as the readers' copy.
 
     The order is what makes it safe at any point: row into the candidate, candidate closed, copy
@@ -376,6 +520,7 @@ def publish(settings: Settings, publication: Publication, *, keep: int = KEEP) -
     Args:
         settings: where the files are.
         publication: the row and the manifest.
+        checks: what its gates found.
         keep: number of publications to keep, this one included.
 
     Returns:
@@ -385,11 +530,12 @@ def publish(settings: Settings, publication: Publication, *, keep: int = KEEP) -
         HealthError, duckdb.Error, OSError: nothing was published.
     """
     name = publication.publication_id
+    withdrawn = withdrawn_ids(settings)
     kept = settings.publications_dir / f"{name}.duckdb"
     copy = settings.home / f"{name}.published.tmp"
     kept_copy = settings.publications_dir / f"{name}.tmp"
     try:
-        _write_row(settings, publication)
+        _write_row(settings, publication, checks)
         _clone(settings.candidate, copy)
         _free_views_from_catalog(copy)
         _sync(copy)
@@ -413,6 +559,7 @@ def publish(settings: Settings, publication: Publication, *, keep: int = KEEP) -
     for what, finish in (
         ("sync the folder", lambda: _sync_folder(settings.home)),
         ("write the manifest", lambda: _write_manifest(settings.manifest, publication)),
+        ("remove what was rolled back", lambda: _end_withdrawal(settings, withdrawn)),
         ("remove old publications", lambda: prune(settings, keep)),
     ):
         try:
@@ -452,20 +599,88 @@ def verify(path: Path, publication: Publication) -> None:
 
 
 def prune(settings: Settings, keep: int = KEEP) -> list[Path]:
-    """Remove all kept publications but the last `keep`; the published one always stays.
+    """Remove all kept publications but the last `keep`, and fewer where a byte limit says so.
+
+    The published one and the one before it always stay, or there would be no way back. Sizes are
+    those of whole files; where the file system shares their blocks they take less.
 
     Returns:
         The databases that were removed.
     """
     manifest = read_manifest(settings.manifest)
     removed = []
-    for path in _kept(settings)[keep:]:
-        if manifest is not None and path.stem == manifest.publication_id:
+    kept_bytes = 0
+    for number, path in enumerate(kept_files(settings)):
+        kept_bytes += path.stat().st_size
+        too_many = number >= keep
+        too_large = settings.keep_bytes is not None and kept_bytes > settings.keep_bytes
+        is_published = manifest is not None and path.stem == manifest.publication_id
+        if number < LEAST_KEPT or is_published or not (too_many or too_large):
             continue
         path.unlink()
         path.with_suffix(".json").unlink(missing_ok=True)
         removed.append(path)
     return removed
+
+
+def _end_withdrawal(settings: Settings, withdrawn: frozenset[str]) -> None:
+    """After a new publication nobody goes forward to what was rolled back before it."""
+    for publication_id in withdrawn:
+        for suffix in (".duckdb", ".json"):
+            (settings.publications_dir / f"{publication_id}{suffix}").unlink(missing_ok=True)
+    settings.withdrawal.unlink(missing_ok=True)
+
+
+def put_back(settings: Settings, kept: Path, withdrawn: frozenset[str]) -> Publication:
+    """Put a kept publication in place as the readers' copy, all at once.
+
+    The kept copy stays where it is. What is withdrawn is recorded first: the record counts only
+    once readers have what it goes back to, so a death in between changes nothing.
+
+    Args:
+        settings: where the files are.
+        kept: a database of the publications folder.
+        withdrawn: publications that readers have or had and that this one does not list.
+
+    Returns:
+        The publication that readers have now.
+
+    Raises:
+        HealthError, OSError: nothing was replaced.
+    """
+    newest = publications_in(kept)[0]
+    copy = settings.home / f"{newest.publication_id}.published.tmp"
+    try:
+        _clone(kept, copy)
+        _sync(copy)
+        read_through(copy)
+        verify(copy, newest)
+        copy.chmod(copy.stat().st_mode & ~0o222)
+        if withdrawn:
+            write_json(
+                settings.withdrawal,
+                {
+                    "went_back_to": newest.publication_id,
+                    "withdrawn": sorted(withdrawn),
+                    "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                },
+            )
+        # A write-ahead log beside a file that it does not belong to makes it unopenable.
+        _wal(settings.published).unlink(missing_ok=True)
+        os.replace(copy, settings.published)
+    except BaseException:
+        for path in (copy, _wal(copy)):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
+    _sync_folder(settings.home)
+    if not withdrawn:
+        settings.withdrawal.unlink(missing_ok=True)
+    manifest = read_manifest(kept.with_suffix(".json"))
+    is_its_own = manifest is not None and manifest.publication_id == newest.publication_id
+    published = manifest if manifest is not None and is_its_own else newest
+    _write_manifest(settings.manifest, published)
+    return published
 
 
 def repair_manifest(settings: Settings) -> list[str]:
@@ -482,15 +697,19 @@ def repair_manifest(settings: Settings) -> list[str]:
     return [f"{settings.manifest.name} was behind the data and is repaired"]
 
 
-def _write_row(settings: Settings, publication: Publication) -> None:
-    """Insert the row into the candidate, fold its write-ahead log in and close it."""
+def _write_row(
+    settings: Settings, publication: Publication, checks: Sequence[GateCheck] = ()
+) -> None:
+    """Insert the rows into the candidate, fold its write-ahead log in and close it."""
     connection = duckdb.connect(str(settings.candidate))
     try:
-        marks = ", ".join("?" for _ in _ROW_COLUMNS)
-        connection.execute(
-            f"insert into {PUBLICATIONS} ({', '.join(_ROW_COLUMNS)}) values ({marks})",
-            publication.row(),
-        )
+        connection.execute("begin transaction")
+        _insert(connection, PUBLICATIONS, _ROW_COLUMNS, [publication.row()])
+        if checks:
+            columns = ("publication_id", *(each.name for each in fields(GateCheck)))
+            rows = [[publication.publication_id, *check.row()] for check in checks]
+            _insert(connection, PUBLICATION_CHECKS, columns, rows)
+        connection.execute("commit")
         connection.execute("checkpoint")
     finally:
         connection.close()
@@ -499,6 +718,17 @@ def _write_row(settings: Settings, publication: Publication) -> None:
             f"{_wal(settings.candidate).name} is still there: another process has the candidate "
             "open; close it and run `customer-health publish`"
         )
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: Sequence[str],
+    rows: list[list[Any]],
+) -> None:
+    """Insert rows with bound values."""
+    marks = ", ".join("?" for _ in columns)
+    connection.executemany(f"insert into {table} ({', '.join(columns)}) values ({marks})", rows)
 
 
 def _free_views_from_catalog(path: Path) -> None:

@@ -13,20 +13,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from customer_health.errors import HealthError, first_line
+from customer_health import data_docs
+from customer_health.errors import USAGE, HealthError, first_line
 from customer_health.lock import Holder, live_holder
 from customer_health.publication import (
     ACCOUNT_SCORES,
     MARTS_SCHEMA,
+    PUBLICATION_CHECKS,
     Publication,
     open_published,
     publications_in,
     read_manifest,
 )
+from customer_health.rollback import DAMAGED, WITHDRAWN, Kept, in_bytes, list_kept
 from customer_health.settings import Settings, today
 
-# A daily run that was missed for a whole day deserves a look.
-OLD_AFTER_HOURS = 36
+_SHOWN_WARNINGS = 5
+OLD_AFTER_DAYS = 2  # where the project does not set customer_health__old_after_days
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,18 @@ class BandCount:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """A check that did not hold and did not stop the publication."""
+
+    gate: str
+    rule: str
+    table_name: str
+    column_name: str | None
+    observed: str
+    expected: str
+
+
+@dataclass(frozen=True)
 class Status:
     """What `status` tells. `problems` are things to mend; with any of them it exits 1."""
 
@@ -47,25 +62,39 @@ class Status:
     publication: Publication | None = None
     age_hours: float | None = None
     bands: list[BandCount] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    warned: list[Warned] = field(default_factory=list)
+    is_old: bool = False
+    kept: list[Kept] = field(default_factory=list)
     running: Holder | None = None
     last_run: dict[str, Any] | None = None
+    last_refusal: dict[str, Any] | None = None
     problems: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    data_docs: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""
         return {
             "home": self.home,
             "is_published": self.publication is not None,
-            "publication": self.publication.to_dict() if self.publication else None,
+            "publication": self.publication.to_summary() if self.publication else None,
             "age_hours": self.age_hours,
+            "is_old": self.is_old,
+            "checks": {
+                "run": self.publication.checks_run,
+                "passed": self.publication.checks_passed,
+                "warned": [asdict(each) for each in self.warned],
+            }
+            if self.publication
+            else None,
             "bands": [asdict(band) for band in self.bands],
-            "kept_publications": self.kept,
+            "kept_publications": [each.to_dict() for each in self.kept],
             "run_in_progress": asdict(self.running) if self.running else None,
             "last_run": self.last_run,
+            "last_refusal": self.last_refusal,
             "problems": self.problems,
             "remarks": self.remarks,
+            "data_docs": self.data_docs,
         }
 
 
@@ -75,33 +104,40 @@ def read_status(settings: Settings) -> Status:
     remarks: list[str] = []
     published: Publication | None = None
     bands: list[BandCount] = []
-    kept = _kept_ids(settings)
+    warned: list[Warned] = []
+    kept = list_kept(settings)
     if settings.published.exists():
         try:
             published = _published(settings, remarks)
             bands = _count_bands(settings)
+            warned = _warned(settings, published)
         except HealthError as error:
             published = None
-            problems.append(_damaged(error, kept))
+            problems.append(_lost(f"the published copy is damaged: {error.message}", kept))
     elif kept:
-        problems.append(
-            f"{settings.published.name} is missing: `customer-health publish` puts a new one in "
-            f"place; publications/{kept[0]}.duckdb is the last one"
-        )
+        problems.append(_lost(f"{settings.published.name} is missing", kept))
     age = None
+    is_old = False
     if published is not None:
         age = _hours_since(published.published_at)
-        remarks.extend(_remarks(settings, published, age))
+        # Demo data stand still, so their publication cannot be called late.
+        is_old = settings.demo_as_of() is None and age > 24 * _old_after_days(settings)
+        remarks.extend(_remarks(settings, published, age, is_old, kept))
+    docs = data_docs.page(settings.home)
     return Status(
         home=str(settings.home),
         publication=published,
         age_hours=age,
         bands=bands,
+        warned=warned,
+        is_old=is_old,
         kept=kept,
         running=live_holder(settings.lock),
         last_run=_last_run(settings),
+        last_refusal=_last_run(settings, "refused"),
         problems=problems,
         remarks=remarks,
+        data_docs=str(docs) if docs.is_file() else None,
     )
 
 
@@ -119,26 +155,70 @@ def _published(settings: Settings, remarks: list[str]) -> Publication:
     return newest
 
 
-def _damaged(error: HealthError, kept: list[str]) -> str:
-    """What to do about a readers' copy that cannot be read."""
-    fix = "`customer-health publish` or `customer-health run` replaces it"
-    if kept:
-        fix += f"; until then readers can use publications/{kept[0]}.duckdb"
-    return f"the published copy is damaged: {error.message}; {fix}"
+def _lost(what: str, kept: list[Kept]) -> str:
+    """What to do about a readers' copy that is damaged or missing."""
+    whole = [each for each in kept if each.state not in (DAMAGED, WITHDRAWN)]
+    if whole:
+        return (
+            f"{what}; `customer-health rollback` puts the last whole publication back "
+            f"({whole[0].publication_id})"
+        )
+    return f"{what}; `customer-health publish` or `customer-health run` replaces it"
 
 
-def _remarks(settings: Settings, published: Publication, age: float) -> list[str]:
+def _old_after_days(settings: Settings) -> int:
+    """Age in days from which a publication is called old."""
+    return int(settings.project_vars.get("old_after_days") or OLD_AFTER_DAYS)
+
+
+def _remarks(
+    settings: Settings, published: Publication, age: float, is_old: bool, kept: list[Kept]
+) -> list[str]:
     """What deserves a look about a publication that is whole."""
     found = []
-    # Demo data stand still, so their publication cannot be called late.
-    if settings.demo_as_of() is None and age > OLD_AFTER_HOURS:
+    if is_old:
         found.append(
-            f"published {_ago(age)} ago, scores of {published.as_of_date} (today is {today()}): "
-            "is the daily run on?"
+            f"published {_ago(age)} ago, scores of {published.as_of_date} (today is {today()}); "
+            f"more than {_old_after_days(settings)} days are old "
+            "(customer_health__old_after_days): is the daily run on?"
         )
     if published.checks_passed < published.checks_run:
         found.append(f"{published.checks_run - published.checks_passed} checks only warned")
+    withdrawn = [each.publication_id for each in kept if each.state == WITHDRAWN]
+    if withdrawn:
+        found.append(
+            f"rolled back from {withdrawn[0]}, which is kept until the next publication "
+            f"(`customer-health rollback {withdrawn[0]}` goes forward again)"
+        )
     return found
+
+
+def _warned(settings: Settings, published: Publication) -> list[Warned]:
+    """Checks of the gates that only warned, in the order of their rules.
+
+    Raises:
+        HealthError: when the copy cannot be read through.
+    """
+    try:
+        with open_published(settings.published) as connection:
+            has_checks = connection.execute(
+                "select count(*) from duckdb_tables() where schema_name || '.' || table_name = ?",
+                [PUBLICATION_CHECKS],
+            ).fetchall()[0][0]
+            if not has_checks:
+                return []  # published by a version that did not write them
+            rows = connection.execute(
+                f"""
+                select gate, rule, table_name, column_name, observed, expected
+                from {PUBLICATION_CHECKS}
+                where publication_id = ? and not is_passed
+                order by gate desc, rule, table_name, column_name nulls first
+                """,
+                [published.publication_id],
+            ).fetchall()
+    except duckdb.Error as error:
+        raise HealthError(first_line(str(error), 160)) from error
+    return [Warned(*row) for row in rows]
 
 
 def _count_bands(settings: Settings) -> list[BandCount]:
@@ -179,20 +259,17 @@ def _count_bands(settings: Settings) -> list[BandCount]:
     return [BandCount(*row) for row in rows]
 
 
-def _kept_ids(settings: Settings) -> list[str]:
-    """Ids of the kept publications, the newest first."""
-    manifests = [read_manifest(path) for path in settings.publications_dir.glob("*.json")]
-    known = [manifest for manifest in manifests if manifest is not None]
-    known.sort(key=lambda manifest: manifest.published_at, reverse=True)
-    return [manifest.publication_id for manifest in known]
+def _last_run(settings: Settings, result: str | None = None) -> dict[str, Any] | None:
+    """How the last run that ended came out, or the last with this result among those kept.
 
-
-def _last_run(settings: Settings) -> dict[str, Any] | None:
-    """How the last run that ended came out."""
+    Commands that were only called in the wrong way are left out: they say nothing about the data.
+    """
     for path in sorted(settings.runs_dir.glob("*/result.json"), reverse=True):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            continue
+        if content.get("exit_code") == USAGE or result not in (None, content.get("result")):
             continue
         keys = ("run_id", "command", "result", "error", "started_at", "seconds")
         return {key: content[key] for key in keys if key in content}
@@ -228,14 +305,42 @@ def render(status: Status, console: Console) -> None:
             style="yellow",
             soft_wrap=True,
         )
+    refusal = status.last_refusal
+    if refusal is not None and (last is None or refusal.get("run_id") != last.get("run_id")):
+        console.print(
+            f"before that, {escape(refusal['command'])} ({escape(refusal['run_id'])}) was refused: "
+            f"{escape(refusal.get('error', ''))}",
+            style="dim",
+            soft_wrap=True,
+        )
     for remark in status.remarks:
         console.print(f"note: {escape(remark)}", style="yellow", soft_wrap=True)
+    if status.data_docs is not None:
+        console.print(
+            f"Data Docs: {escape(status.data_docs)}", style="dim", soft_wrap=True, highlight=False
+        )
     if published is None and not status.problems:
         console.print(
             "Next: `customer-health demo` makes demo data and runs the whole way; with raw tables "
             f"in {escape(status.home)}/landing.duckdb it is `customer-health run`.",
             soft_wrap=True,
         )
+
+
+def _kept_in_words(kept: list[Kept]) -> str:
+    """How many publications are kept, back to when, and what they take."""
+    if not kept:
+        return "none"
+    size = in_bytes(sum(each.size_bytes for each in kept))
+    damaged = sum(each.state == DAMAGED for each in kept)
+    oldest = kept[-1].as_of_date
+    return (
+        f"{len(kept)} publication{'s' if len(kept) > 1 else ''}"
+        + (f" back to {oldest}" if oldest else "")
+        + f", {size}"
+        + (f", {damaged} damaged" if damaged else "")
+        + " (customer-health rollback --list)"
+    )
 
 
 def _render_publication(status: Status, published: Publication, console: Console) -> None:
@@ -258,10 +363,21 @@ def _render_publication(status: Status, published: Publication, console: Console
             if unscored
             else f"{published.account_count:,}",
         ),
-        ("Kept", f"{len(status.kept)} of the last publications"),
+        ("Kept", _kept_in_words(status.kept)),
     ):
         facts.add_row(label, escape(text))
     console.print(facts)
+    for each in status.warned[:_SHOWN_WARNINGS]:
+        column = f".{each.column_name}" if each.column_name else ""
+        console.print(
+            f"warned: {each.gate} gate, {escape(each.table_name + column)} ({escape(each.rule)}): "
+            f"{escape(each.observed)}; expected {escape(each.expected)}",
+            style="yellow",
+            soft_wrap=True,
+            highlight=False,
+        )
+    if len(status.warned) > _SHOWN_WARNINGS:
+        console.print(f"{len(status.warned) - _SHOWN_WARNINGS} more warned (--json lists them)")
     if not status.bands:
         return
     table = Table(header_style="bold", pad_edge=False, box=box.SIMPLE)

@@ -107,6 +107,7 @@ def connect(home: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(home / "published.duckdb"), read_only=True)
     landing = str(home / "landing.duckdb").replace("'", "''")
     connection.execute(f"attach '{landing}' as landing (read_only)")
+    connection.execute("set enable_external_access = false")
     connection.execute(
         """
         create temp table observations as

@@ -138,7 +138,7 @@ def write_project(folder: Path, home: Path) -> Settings:
         )
         source = "from landing.raw.scores as scores" if given else "where 1 = 0"
         config = ""
-        if table == "fct_health__publications":
+        if table in ("fct_health__publications", "fct_health__publication_checks"):
             config = "{{ config(materialized='incremental', full_refresh=false) }}\n"
         else:
             config = "{{ config(materialized='table') }}\n"

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import pytest
 import small_project
+import yaml
 from small_marts import (
     AS_OF,
     ENVIRONMENT,
@@ -37,7 +38,10 @@ from customer_health.errors import HealthError, UsageError
 from customer_health.publication import publications_in
 from customer_health.settings import Settings, parse_date, validate_vars
 
-COMMANDS = ("demo", "run", "check", "publish", "explain", "status", "anchors", "base-rates")
+COMMANDS = (
+    *("demo", "run", "check", "publish", "explain", "status", "anchors", "base-rates"),
+    *("rollback", "forget", "export"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -163,11 +167,67 @@ def test_the_project_is_found_from_a_folder_below(
         ("reporting_currency", "Dollar"),
         ("using_product_events", "yes"),
         ("naive_timezone", "Europe/Berlin'"),
+        ("publication_id", "x'; drop table y"),
+        ("run_id", "x y"),
+        ("publishing", "true"),
+        ("baseline_windows", "12; drop"),
+        ("incident_day_percent", 101),
+        ("usage_smoothing", 100_000),
     ],
 )
+@pytest.mark.fault(33)
 def test_a_variable_of_the_wrong_form_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(HealthError, match=f"variable customer_health__{name} is"):
         validate_vars({name: value})
+
+
+def test_every_declared_variable_has_a_form_and_every_form_a_variable() -> None:
+    project = Path(cli.__file__).parents[1] / "dbt_project.yml"
+    declared = yaml.safe_load(project.read_text(encoding="utf-8"))["vars"]
+    names = {name.removeprefix(places.PREFIX) for name in declared}
+    assert names == places.known_vars()
+    hostile = {name: "'); drop table x; --" for name in names}
+    for name, value in hostile.items():
+        with pytest.raises(HealthError, match=f"variable customer_health__{name} is"):
+            validate_vars({name: value})
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(HealthError, match="nearest is customer_health__lookback_days"):
+        validate_vars({"lookback_day": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CUSTOMER_HEALTH_MEMORY_LIMIT", "8GB'; attach 'x"),
+        ("CUSTOMER_HEALTH_MEMORY_LIMIT", "lots"),
+        ("CUSTOMER_HEALTH_THREADS", "2; drop"),
+        ("CUSTOMER_HEALTH_THREADS", "0"),
+        ("CUSTOMER_HEALTH_THREADS", "-1"),
+        ("CUSTOMER_HEALTH_KEEP_BYTES", "-5"),
+        ("CUSTOMER_HEALTH_HOME", "ware'house"),
+        ("CUSTOMER_HEALTH_HOME", "{{ env_var('HOME') }}"),
+        ("CUSTOMER_HEALTH_HOME", "ware\nhouse"),
+        ("CUSTOMER_HEALTH_TARGET", "prod'; x"),
+    ],
+)
+def test_hostile_environment_variables_are_refused_by_name(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    arguments = ["--project-dir", str(settings.project_dir), "status"]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 2, result.output
+    where = "--target" if name.endswith("TARGET") else name
+    assert f"error: {where}: " in result.output
+    assert sum(line.startswith("error:") for line in result.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["8GB", "500 MB", "80%", "1.5GiB"])
+def test_memory_limits_that_are_fine(settings: Settings, value: str) -> None:
+    environ = {"CUSTOMER_HEALTH_MEMORY_LIMIT": value, "CUSTOMER_HEALTH_THREADS": "16"}
+    assert Settings.resolve(settings.project_dir, environ=environ).project_dir
 
 
 def test_variables_of_the_package_section_count_and_the_top_level_wins(tmp_path: Path) -> None:
@@ -224,7 +284,7 @@ def test_status_notices_a_truncated_copy(published: Settings, size: int) -> None
     result = call(published, "status")
     assert result.exit_code == 1
     assert "the published copy is damaged" in result.output
-    assert "`customer-health publish` or `customer-health run` replaces it" in result.output
+    assert "`customer-health rollback` puts the last whole publication back" in result.output
     json_result = call(published, "status", "--json")
     assert json_result.exit_code == 1
     assert len(json.loads(json_result.stdout)["problems"]) == 1
@@ -262,6 +322,66 @@ def test_status_shows_the_last_refusal(published: Settings) -> None:
         {"run_id": folder.name, "command": "run", "result": "refused", "error": "[bad] weights"},
     )
     assert "was refused: [bad] weights" in call(published, "status").output
+    later = published.runs_dir / "20260702T000000Z-aaaaaa"
+    later.mkdir()
+    publication.write_json(
+        later / "result.json", {"run_id": later.name, "command": "run", "result": "ok"}
+    )
+    wrong = published.runs_dir / "20260703T000000Z-aaaaaa"
+    wrong.mkdir()
+    publication.write_json(
+        wrong / "result.json",
+        {"run_id": wrong.name, "command": "rollback", "result": "refused", "exit_code": 2},
+    )
+    assert "before that, run (20260701T000000Z-aaaaaa) was refused: [bad] weights" in " ".join(
+        call(published, "status").output.split()
+    )
+    content = json.loads(call(published, "status", "--json").stdout)
+    assert content["last_run"]["result"] == "ok"
+    assert content["last_refusal"]["error"] == "[bad] weights"
+
+
+def test_status_tells_which_checks_only_warned(settings: Settings) -> None:
+    check = publication.GateCheck(
+        "landing", "same_weekday", "product_events", None, "warning", False, "10 rows", "50", None
+    )
+    held = publication.GateCheck(
+        "candidate", "row_count", "scores", None, "critical", True, "5 rows", "at least 1", 0
+    )
+    small_project_candidate(settings)
+    one = a_publication()
+    assert publication.publish(settings, one, [check, held]) == []
+    output = " ".join(call(settings, "status").output.split())
+    assert "warned: landing gate, product_events (same_weekday): 10 rows; expected 50" in output
+    content = json.loads(call(settings, "status", "--json").stdout)["checks"]
+    assert [each["rule"] for each in content["warned"]] == ["same_weekday"]
+    assert (content["run"], content["passed"]) == (12, 12)
+
+
+def small_project_candidate(settings: Settings) -> None:
+    """The example candidate."""
+    from small_marts import write_candidate
+
+    write_candidate(settings.candidate)
+
+
+def test_status_says_from_when_on_a_publication_is_old(published: Settings) -> None:
+    assert "more than 2 days are old" in call(published, "status").output
+    (published.project_dir / "dbt_project.yml").write_text(
+        "name: small\nvars: {customer_health__old_after_days: 99999}\n", encoding="utf-8"
+    )
+    content = json.loads(call(published, "status", "--json").stdout)
+    assert content["is_old"] is False
+    assert not any("is the daily run on" in each for each in content["remarks"])
+
+
+def test_status_shows_what_was_rolled_back_and_what_is_kept(published: Settings) -> None:
+    second = publish_example(published, 2)
+    assert "2 publications back to 2026-06-30" in call(published, "status").output
+    assert call(published, "rollback", "--yes").exit_code == 0
+    assert f"rolled back from {second.publication_id}" in call(published, "status").output
+    content = json.loads(call(published, "status", "--json").stdout)
+    assert [each["state"] for each in content["kept_publications"]] == ["withdrawn", "current"]
 
 
 # -- explain -----------------------------------------------------------------------------------
@@ -300,7 +420,7 @@ class FakeRun:
             raise HealthError("policy refused: seeds/metric_weights.csv, row 4: no")
         return {"v1": "h1"}
 
-    def judge(self, settings: Settings, name: str, as_of: date, last: Any) -> Any:
+    def judge(self, settings: Settings, name: str, as_of: date, last: Any, *_: Any) -> Any:
         """Gates."""
         self.calls.append(name)
         return report(
@@ -330,6 +450,10 @@ class FakeRun:
                         "insert into customer_health.fct_health__publications "
                         "from kept.customer_health.fct_health__publications"
                     )
+                    connection.execute(
+                        "insert into customer_health.fct_health__publication_checks "
+                        "from kept.customer_health.fct_health__publication_checks"
+                    )
         node = dbt.Node("model.x.m", "m", "model", status, "Boom: it broke", "")
         test = dbt.Node("test.x.t", "t", "test", "pass", "", "error")
         return dbt.Outcome(name, (node, test))
@@ -355,8 +479,8 @@ def test_a_run_goes_the_whole_way_in_order(settings: Settings, fake: FakeRun) ->
     result = call(settings, "run", "--as-of", "2026-06-30", "--json")
     assert result.exit_code == 0, result.output
     assert fake.calls == ["policy", "landing", "build", "candidate", "snapshot"]
-    assert fake.variables["build"] == {"as_of_date": "2026-06-30"}
     content = json.loads(result.stdout)
+    assert fake.variables["build"] == {"as_of_date": "2026-06-30", "run_id": content["run_id"]}
     assert content["result"] == "ok"
     published = publications_in(settings.published)[0]
     assert content["publication"]["publication_id"] == published.publication_id
@@ -428,10 +552,8 @@ def test_an_older_date_is_published_on_purpose_only(settings: Settings, fake: Fa
     fake.as_of = AS_OF - timedelta(days=1)
     done = call(settings, "run", "--as-of", "2026-06-29", "--backfill", "2026-06-01", "2026-06-29")
     assert done.exit_code == 0, done.output
-    assert fake.variables["build"] == {
-        "as_of_date": "2026-06-29",
-        "backfill_from": "2026-06-01",
-    }
+    given = {"as_of_date": "2026-06-29", "backfill_from": "2026-06-01"}
+    assert given.items() <= fake.variables["build"].items()
     newest = publications_in(settings.published)[0]
     assert (newest.as_of_date, newest.is_backfill) == (date(2026, 6, 29), True)
 
@@ -563,6 +685,7 @@ def outcome(*nodes: tuple[str, str, str]) -> dbt.Outcome:
         ((), False),
     ],
 )
+@pytest.mark.fault(57)
 def test_every_node_of_dbt_must_end_well(
     nodes: tuple[tuple[str, str, str], ...], is_good: bool
 ) -> None:
@@ -705,7 +828,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         patch.setattr(pipeline, "judge", lambda _, name, *__: report(name))
         result = call(settings, "run", "--as-of", "2026-06-28", "--json")
         assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout)["dbt"]["models"] == 8
+        assert json.loads(result.stdout)["dbt"]["models"] == 9
         assert "warning: test assert_scores_are_at_most_99: Got 1 result" in result.stderr
         yield settings
 
@@ -739,8 +862,44 @@ def test_a_real_run_publishes_scores_snapshot_and_manifest(built: Settings) -> N
         rows = connection.execute(
             "from customer_health.fct_health__account_scores_current"
         ).fetchall()
+        checks = connection.execute(
+            "select publication_id, gate, rule, is_passed, bad_row_count "
+            "from customer_health.fct_health__publication_checks order by gate"
+        ).fetchall()
     assert len(rows) == 3
+    assert checks == [
+        (published.publication_id, gate, "row_count", True, None)
+        for gate in ("candidate", "landing")
+    ]
     assert "Acme A1 (A1)" in call(built, "explain", "acme a1").output
+
+
+def test_after_a_rollback_the_same_date_is_run_again(built: Settings, tmp_path: Path) -> None:
+    """Real dbt, real snapshots: the withdrawn publication leaves no trace in the next one."""
+    home = tmp_path / "home"
+    shutil.copytree(built.home, home)
+    settings = Settings.resolve(built.project_dir, home, environ={})
+    first = publications_in(settings.published)[0]
+    write_scores(settings, {"A1": 10, "A2": 30, "A3": 90})
+    assert call(settings, "run", "--as-of", "2026-06-29").exit_code == 0
+    second = publications_in(settings.published)[0]
+    result = call(settings, "rollback", "--yes")
+    assert result.exit_code == 0, result.output
+    assert scores_in(settings.published) == {"A1": 64, "A2": 30, "A3": 100}
+    write_scores(settings, {"A1": 70, "A2": 30, "A3": 90})
+    again = call(settings, "run", "--as-of", "2026-06-29")
+    assert again.exit_code == 0, again.output
+    assert scores_in(settings.published)["A1"] == 70
+    third = publications_in(settings.published)[0]
+    ids = [each.publication_id for each in publications_in(settings.published)]
+    assert ids == [third.publication_id, first.publication_id]
+    assert second.publication_id not in str(snapshot_rows(settings.published))
+    with publication.open_published(settings.published) as connection:
+        checked = connection.execute(
+            "select distinct publication_id from customer_health.fct_health__publication_checks"
+        ).fetchall()
+    assert {each for (each,) in checked} == set(ids)
+    assert not (settings.publications_dir / f"{second.publication_id}.duckdb").exists()
 
 
 def test_a_failed_dbt_test_refuses_the_run(built: Settings) -> None:
@@ -864,6 +1023,7 @@ def start(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )
+@pytest.mark.fault(47)
 def test_a_run_that_is_stopped_in_the_middle(
     settings: Settings, fake: FakeRun, number: int, code: int
 ) -> None:

@@ -121,6 +121,7 @@ def test_views_work_under_whatever_name_a_reader_opens_the_copy(settings: Settin
         assert connection.execute(query.format("marts.")).fetchall() == [(5,)]
 
 
+@pytest.mark.fault(46)
 def test_failure_at_any_line_leaves_the_old_copy_or_the_new_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_view_that_readers_could_not_use_stops_the_publication(settings: Setti
     assert not settings.published.exists()
 
 
+@pytest.mark.fault(52)
 def test_readers_that_hold_the_old_copy_keep_reading_it(settings: Settings) -> None:
     """Real reader in a process of its own, as BI is."""
     old = publish_example(settings, 1)
@@ -399,6 +401,7 @@ def test_publication_ids_sort_by_date_then_time_and_never_repeat() -> None:
 
 
 # -- kill -9 -----------------------------------------------------------------------------------
+@pytest.mark.fault(46)
 def test_kill_9_while_publishing_leaves_a_whole_copy(settings: Settings) -> None:
     """A publisher in a loop is killed at five moments; readers always find a whole copy."""
     publish_example(settings, 1)
