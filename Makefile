@@ -8,10 +8,10 @@ UV_VERSION := 0.13.9
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 
-.PHONY: help install demo run test lint format docs example clean
+.PHONY: help install demo run test test-faults lint format docs example clean
 
 help: ## List these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 # The first Python from 3.11 to 3.13 that really starts. requirements.lock pins every package with
 # its hashes; uv only makes the installation quick.
@@ -36,8 +36,11 @@ demo: $(VENV)/.installed ## Generate demo data, run the whole pipeline, say wher
 run: $(VENV)/.installed ## Score, check and publish again
 	$(BIN)/customer-health run
 
-test: $(VENV)/.installed ## Run every test
+test: $(VENV)/.installed ## Run the quick tests
 	$(BIN)/python -m pytest
+
+test-faults: $(VENV)/.installed ## Break data, files and processes, and see what readers get (15 min)
+	$(BIN)/python -m pytest tests/faults
 
 lint: $(VENV)/.installed ## Check style and types: ruff, mypy, sqlfluff
 	$(BIN)/ruff check .

@@ -265,16 +265,14 @@ def band_rows(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 def category_rows(connection: duckdb.DuckDBPyConnection, home: Path) -> list[Row]:
     """Say what is connected, and how much of it was known, per category on the newest date."""
-    build = str(home / "build.duckdb").replace("'", "''")
-    connection.execute(f"attach '{build}' as build (read_only)")
-    connected = {
-        source
-        for (source,) in connection.execute(
-            "select distinct source_key from "
-            "build.customer_health_intermediate.int_health__source_coverage where is_connected"
-        ).fetchall()
-    }
-    connection.execute("detach build")
+    with duckdb.connect(str(home / "build.duckdb"), read_only=True) as build:
+        connected = {
+            source
+            for (source,) in build.execute(
+                "select distinct source_key from "
+                "customer_health_intermediate.int_health__source_coverage where is_connected"
+            ).fetchall()
+        }
     found = {
         (scorecard, category): (weight, known)
         for scorecard, category, weight, known in connection.execute(

@@ -54,6 +54,8 @@ VARS: dict[str, Any] = {
     "customer_health__daily_from": "2026-05-01",
     "customer_health__component_history_days": 4000,
     "customer_health__change_history_days": 4000,
+    # values jump at random here: tests/faults/test_data_incident.py is about data incidents
+    "customer_health__incident_least_accounts": 99_999,
 }
 
 # What is compared; everything between these and the inputs is run.
@@ -123,6 +125,19 @@ INPUTS: dict[str, dict[str, str]] = {
         "is_connected": "boolean",
         "available_from": "date",
         "available_to": "date",
+    },
+    "int_health__valid_crm_accounts": {
+        "account_id": "text",
+        "segment": "text",
+    },
+    "int_health__usage_incidents": {
+        "as_of_date": "date",
+        "usage_date": "date",
+        "scoring_version": "text",
+        "metric_key": "text",
+        "segment": "text",
+        "account_count": "bigint",
+        "dropped_account_count": "bigint",
     },
     "int_health__valid_crm_health_overrides": {
         "override_id": "text",
@@ -410,6 +425,14 @@ def input_rows(world: oracle.World) -> dict[str, list[Row]]:
         "int_health__signals": _plain(world.signals),
         "int_health__source_coverage": _plain(world.source_coverage),
         "int_health__valid_crm_health_overrides": _plain(world.overrides),
+        "int_health__valid_crm_accounts": [
+            {"account_id": account_id, "segment": segment}
+            for account_id, segment in {
+                row["account_id"]: row["segment"] for row in _plain(world.spine)
+            }.items()
+        ],
+        "int_health__usage_incidents": [],
+        "event_metrics": [],
     }
 
 

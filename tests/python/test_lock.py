@@ -84,6 +84,7 @@ def take(path: Path, warnings: list[str] | None = None) -> Holder:
         return holder
 
 
+@pytest.mark.fault(50)
 def test_a_second_process_exits_3_and_says_since_when(path: Path) -> None:
     with holding(path) as process:
         second = start(path, "second")
@@ -112,6 +113,7 @@ def test_the_file_is_gone_after_an_error(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.fault(51)
 def test_a_holder_killed_with_9_is_taken_over_with_a_warning(path: Path) -> None:
     with holding(path) as process:
         process.send_signal(signal.SIGKILL)
@@ -127,6 +129,7 @@ def test_a_holder_killed_with_9_is_taken_over_with_a_warning(path: Path) -> None
     assert not path.exists()
 
 
+@pytest.mark.fault(47)
 def test_a_holder_terminated_with_15_leaves_no_file(path: Path) -> None:
     with holding(path) as process:
         process.send_signal(signal.SIGTERM)
@@ -137,6 +140,7 @@ def test_a_holder_terminated_with_15_leaves_no_file(path: Path) -> None:
         assert warnings == []
 
 
+@pytest.mark.fault(50)
 def test_many_takers_at_once_never_hold_it_together(path: Path, tmp_path: Path) -> None:
     """Six processes fight for it; each that gets in finds itself alone. The file is removed at
     each release, which is where locks on files usually go wrong."""

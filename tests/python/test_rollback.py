@@ -253,7 +253,7 @@ def test_the_list_shows_what_is_kept(settings: Settings, three: list[Publication
     rows = [line for line in result.output.splitlines() if "2026-06-30T" in line]
     assert len(rows) == 3
     assert "current" in rows[0]
-    assert re.search(r"2026-06-30\s+2026-06-30 08:03\s+4\s+[\d.]+ MB", rows[0]), rows[0]
+    assert re.search(r"2026-06-30 08:03\s+4\s+[\d.]+ MB\s+current", rows[0]), rows[0]
     assert "damaged" in rows[2]
     kept = json.loads(call(settings, "rollback", "--list", "--json").stdout)["kept"]
     assert [each["state"] for each in kept] == ["current", "kept", "damaged"]

@@ -1,0 +1,3 @@
+"""Shared by the quick tests and the fault tests: the mark `fault`."""
+
+pytest_plugins = ["fault_marks"]
