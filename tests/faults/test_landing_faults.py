@@ -26,7 +26,7 @@ BUSY_MONDAYS = """
     insert into product_events
     select product_events.* replace (event_id || '-' || copies.number as event_id)
     from product_events
-    cross join range(3) as copies (number)
+    cross join range(6) as copies (number)
     where dayname(occurred_at) = 'Monday' and occurred_at between '2026-05-25' and '2026-06-23'
 """
 NEW_COLUMN = "alter table crm_accounts add column favourite_colour varchar default 'blue'"
