@@ -20,7 +20,7 @@ from fault_kit import (
     run,
 )
 
-# Four times as many events on the Mondays before, so that the newest day, a Monday, has far fewer.
+# Seven times as many events on the Mondays before, so that the newest day, a Monday, has far fewer.
 # The demo has too few events a day for the rule to judge them.
 BUSY_MONDAYS = """
     insert into product_events
