@@ -70,3 +70,8 @@ def home(published_home: Path, tmp_path: Path) -> Path:
 def project(tmp_path: Path) -> Path:
     """A copy of the dbt project for one test, to change its seeds, variables or profile."""
     return copy_project(tmp_path / "project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The two longest files first, so that the workers take one each and end together."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_kill_"))
