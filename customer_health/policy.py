@@ -128,6 +128,7 @@ SEEDS: dict[str, SeedSpec] = {
             _VERSION,
             Column("status", allowed=("champion", "challenger", "retired")),
             _date("valid_from"),
+            _optional("fitted_to", "date"),
             _optional("churn_model_version", "key"),
             Column("author"),
             Column("reason"),
@@ -340,12 +341,26 @@ SEEDS: dict[str, SeedSpec] = {
         ("playbook_key",),
         is_versioned=False,
     ),
+    "validation_windows": SeedSpec(
+        (
+            _integer("lead_days", least=0, most=1000),
+            _integer("horizon_days", least=1, most=1000),
+            Column("is_headline", allowed=("true", "false")),
+        ),
+        ("lead_days", "horizon_days"),
+        is_versioned=False,
+    ),
+    "validation_limits": SeedSpec(
+        (_key("limit_key"), _number("value", least=0), Column("meaning")),
+        ("limit_key",),
+        is_versioned=False,
+    ),
 }
 
 # Who may change without changing a score: administration, not policy. Promoting a challenger and
 # putting off a review must be possible on a published version.
 _NOT_HASHED = {
-    "scoring_versions": {"status", "valid_from", "author", "reason"},
+    "scoring_versions": {"status", "valid_from", "fitted_to", "author", "reason"},
     "scorecards": {"review_by"},
 }
 

@@ -18,6 +18,21 @@ metric_scores as (select * from {{ ref('int_health__metric_scores') }}),
 
 category_scores as (select * from {{ ref('int_health__category_scores') }}),
 
+metrics as (select * from {{ ref('metrics') }}),
+
+-- the category that churn probability belongs to: in a backtest it is circular
+categories as (
+    select
+        category_scores.*,
+        metrics.metric_key is null as is_without_churn_risk
+    from category_scores
+    left join metrics
+        on
+            category_scores.scoring_version = metrics.scoring_version
+            and category_scores.category_key = metrics.category_key
+            and metrics.metric_key = 'churn_probability'
+),
+
 category_totals as (
     select
         account_id,
@@ -30,6 +45,15 @@ category_totals as (
                 'case when category_score is not null then category_weight end'
             )
         ) }} as score,
+        10 * {{ customer_health.safe_divide(
+            customer_health.exact_sum(
+                'case when is_without_churn_risk then category_weight * category_score end'
+            ),
+            customer_health.exact_sum(
+                'case when is_without_churn_risk and category_score is not null'
+                ~ ' then category_weight end'
+            )
+        ) }} as score_without_churn_risk,
         {{ customer_health.safe_divide(
             customer_health.exact_sum('category_weight * category_coverage'),
             customer_health.exact_sum(
@@ -50,7 +74,7 @@ category_totals as (
         ) }} as score_high,
         sum(known_metric_count) as known_metric_count,
         sum(applicable_metric_count) as applicable_metric_count
-    from category_scores
+    from categories
     group by 1, 2, 3, 4
 ),
 
@@ -83,6 +107,8 @@ rounded as (
         assignments.is_in_force,
         scorecards.min_coverage,
         {{ customer_health.round_score('category_totals.score') }} as score,
+        {{ customer_health.round_score('category_totals.score_without_churn_risk') }}
+            as score_without_churn_risk,
         {{ customer_health.round_score('category_totals.coverage') }} as coverage,
         {{ customer_health.round_score('metric_states.connected_weight') }} as connected_weight,
         {{ customer_health.round_score('category_totals.score_low') }} as score_low,
@@ -123,6 +149,8 @@ final as (
         case when coverage >= min_coverage then score end as health_score_exact,
         case when coverage >= min_coverage then cast(floor(score + 0.5) as bigint) end
             as health_score,
+        case when coverage >= min_coverage then score_without_churn_risk end
+            as score_without_churn_risk,
         coverage,
         connected_weight,
         score_low,

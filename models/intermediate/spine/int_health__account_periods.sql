@@ -163,6 +163,7 @@ final as (
                 'ends_on', customer_health.integer_var('renewal_grace_days')
             ) }}
         end as end_known_on,
+        cancel_requested_on,
         deleted_on,
         trial_ends_on,
         first_paid_on,

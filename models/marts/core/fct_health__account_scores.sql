@@ -43,6 +43,7 @@ final as (
         spine.renewal_date,
         account_scores.health_score,
         account_scores.health_score_exact,
+        account_scores.score_without_churn_risk,
         account_scores.score_low,
         account_scores.score_high,
         account_scores.coverage,

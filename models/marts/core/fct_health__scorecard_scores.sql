@@ -21,6 +21,8 @@ account_scores as (
 
 account_bands as (select * from {{ ref('int_health__account_bands') }}),
 
+churn_probabilities as (select * from {{ ref('int_health__churn_probabilities') }}),
+
 final as (
     select
         account_scores.account_id,
@@ -31,6 +33,7 @@ final as (
         account_scores.is_in_force,
         account_scores.health_score,
         account_scores.health_score_exact,
+        account_scores.score_without_churn_risk,
         account_scores.score_low,
         account_scores.score_high,
         account_scores.coverage,
@@ -42,7 +45,9 @@ final as (
         account_bands.band_rank,
         account_bands.band_reason,
         account_bands.band_since_date,
-        account_bands.days_in_band
+        account_bands.days_in_band,
+        churn_probabilities.metric_value as churn_probability,
+        churn_probabilities.churn_probability_method
     from account_scores
     inner join account_bands
         on
@@ -50,6 +55,12 @@ final as (
             and account_scores.as_of_date = account_bands.as_of_date
             and account_scores.scoring_version = account_bands.scoring_version
             and account_scores.scorecard_key = account_bands.scorecard_key
+    left join churn_probabilities
+        on
+            account_scores.account_id = churn_probabilities.account_id
+            and account_scores.as_of_date = churn_probabilities.as_of_date
+            and account_scores.scoring_version = churn_probabilities.scoring_version
+            and account_scores.scorecard_key = churn_probabilities.scorecard_key
 )
 
 select * from final

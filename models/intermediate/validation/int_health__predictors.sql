@@ -1,0 +1,134 @@
+-- Everything that may say who leaves, in one shape: scores, categories and metrics, of the same
+-- observations. Higher is always healthier.
+with
+
+observations as (select * from {{ ref('val_health__observations') }}),
+
+metric_scores as (
+    select *
+    from {{ ref('fct_health__metric_scores') }}
+    where purpose = 'health'
+),
+
+scores as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        'score' as predictor_kind,
+        'health_score' as predictor_key,
+        cast(health_score as {{ customer_health.type_double() }}) as predictor_value
+    from observations
+
+    union all
+
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        'score' as predictor_kind,
+        'score_without_churn_risk' as predictor_key,
+        cast(floor(score_without_churn_risk + 0.5) as {{ customer_health.type_double() }})
+            as predictor_value
+    from observations
+
+    union all
+
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        'score' as predictor_kind,
+        'churn_probability' as predictor_key,
+        {{ customer_health.round_score('1 - churn_probability') }} as predictor_value
+    from observations
+),
+
+observed_metrics as (
+    select
+        observations.account_id,
+        observations.as_of_date,
+        observations.scoring_version,
+        observations.scorecard_key,
+        metric_scores.category_key,
+        metric_scores.metric_key,
+        metric_scores.category_score,
+        metric_scores.metric_score
+    from observations
+    inner join metric_scores
+        on
+            observations.account_id = metric_scores.account_id
+            and observations.as_of_date = metric_scores.as_of_date
+            and observations.scoring_version = metric_scores.scoring_version
+            and observations.scorecard_key = metric_scores.scorecard_key
+),
+
+-- what no weight at all would say: the yardstick that the weights have to beat
+equal_weights as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        'score' as predictor_kind,
+        'equal_weights' as predictor_key,
+        {{ customer_health.round_score(customer_health.safe_divide(
+            '10 * ' ~ customer_health.exact_sum('metric_score'), 'count(metric_score)'
+        )) }} as predictor_value
+    from observed_metrics
+    where metric_key <> 'churn_probability'
+    group by 1, 2, 3, 4
+),
+
+categories as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        'category' as predictor_kind,
+        category_key as predictor_key,
+        {{ customer_health.round_score('max(category_score)') }} as predictor_value
+    from observed_metrics
+    group by 1, 2, 3, 4, 5, 6
+),
+
+metrics as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        'metric' as predictor_kind,
+        metric_key as predictor_key,
+        {{ customer_health.round_score('metric_score') }} as predictor_value
+    from observed_metrics
+),
+
+predictors as (
+    select * from scores
+    union all
+    select * from equal_weights
+    union all
+    select * from categories
+    union all
+    select * from metrics
+),
+
+final as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        predictor_kind,
+        predictor_key,
+        predictor_value
+    from predictors
+    where predictor_value is not null
+)
+
+select * from final
