@@ -2,6 +2,14 @@
 -- after them on which it is still down. Metrics that count usage are left to
 -- int_health__usage_incidents, which sees a missing day before a window of 30 days shows it.
 {% set drop_points = customer_health.integer_var('incident_drop_points', minimum=1) %}
+{% set dropped_accounts -%}
+sum(
+    case
+        when later_scores.metric_score <= earlier_scores.metric_score - {{ drop_points }} then 1
+        else 0
+    end
+)
+{%- endset %}
 
 with
 
@@ -43,13 +51,7 @@ day_to_day as (
         later_scores.metric_key,
         later_scores.segment,
         count(*) as account_count,
-        sum(
-            case
-                when later_scores.metric_score <= earlier_scores.metric_score - {{ drop_points }}
-                    then 1
-                else 0
-            end
-        ) as dropped_account_count
+        {{ dropped_accounts | indent(8) }} as dropped_account_count
     from scores as later_scores
     inner join scores as earlier_scores
         on
@@ -81,13 +83,7 @@ since_onset as (
         later_scores.segment,
         earlier_scores.as_of_date as last_good_date,
         count(*) as account_count,
-        sum(
-            case
-                when later_scores.metric_score <= earlier_scores.metric_score - {{ drop_points }}
-                    then 1
-                else 0
-            end
-        ) as dropped_account_count
+        {{ dropped_accounts | indent(8) }} as dropped_account_count
     from onsets
     inner join scores as later_scores
         on
