@@ -2,7 +2,7 @@
 
 import signal
 
-pytest_plugins = ["fault_marks"]
+pytest_plugins = ["fault_marks", "plain_terminal"]
 
 # A job that a shell starts in the background ignores Ctrl-C, and so does whatever it starts. The
 # processes that tests interrupt must not: one with a handler of its own leaves its children the

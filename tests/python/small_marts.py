@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from typer.testing import CliRunner, Result
 
-from customer_health import publication
+from customer_health import cli, publication
 from customer_health.publication import Publication
 from customer_health.settings import Settings
 
@@ -379,6 +380,12 @@ def a_publication(
         policy_hashes=policy_hashes or {"v1": "h1"},
         row_counts={"crm_accounts": 7},
     )
+
+
+def call(settings: Settings, *arguments: str) -> Result:
+    """Call the command line for a project."""
+    where = ["--project-dir", str(settings.project_dir), "--home", str(settings.home)]
+    return CliRunner().invoke(cli.app, [*where, *arguments])
 
 
 def make_project(folder: Path) -> Settings:

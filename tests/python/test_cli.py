@@ -24,13 +24,14 @@ from small_marts import (
     AS_OF,
     ENVIRONMENT,
     a_publication,
+    call,
     make_project,
     publish_example,
     read_json,
     snapshot_rows,
 )
 from small_project import report, scores_in, write_project, write_scores
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from customer_health import __version__, cli, dbt, errors, pipeline, publication
 from customer_health import settings as places
@@ -45,18 +46,8 @@ COMMANDS = (
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("CUSTOMER_HEALTH_"):
-            monkeypatch.delenv(name)
+def _narrow(plain_terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("NO_COLOR", "1")
-
-
-def call(settings: Settings, *arguments: str) -> Result:
-    """Call the command line for a project."""
-    where = ["--project-dir", str(settings.project_dir), "--home", str(settings.home)]
-    return CliRunner().invoke(cli.app, [*where, *arguments])
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from pathlib import Path
 
 import duckdb
@@ -12,22 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_marts import AS_OF, BREAKING_NAME, MARTS, make_project, publish_example
-from typer.testing import CliRunner, Result
+from small_marts import AS_OF, BREAKING_NAME, MARTS, call, make_project, publish_example
 
-from customer_health import cli, export
+from customer_health import export
 from customer_health.settings import Settings
 
 FORMULA = '=HYPERLINK("http://x.example","Acme")'
 
 
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("CUSTOMER_HEALTH_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("NO_COLOR", "1")
+pytestmark = pytest.mark.usefixtures("plain_terminal")
 
 
 @pytest.fixture
@@ -47,11 +39,6 @@ def settings(tmp_path: Path) -> Settings:
         )
     publish_example(settings)
     return settings
-
-
-def call(settings: Settings, *arguments: str) -> Result:
-    where = ["--project-dir", str(settings.project_dir), "--home", str(settings.home)]
-    return CliRunner().invoke(cli.app, [*where, *arguments])
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

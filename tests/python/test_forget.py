@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small_marts import ENVIRONMENT, MARTS, make_project, publish_example, read_json
-from typer.testing import CliRunner, Result
+from small_marts import ENVIRONMENT, MARTS, call, make_project, publish_example, read_json
 
-from customer_health import cli, erase, forget, publication
+from customer_health import erase, forget, publication
 from customer_health.demo import create_landing
 from customer_health.demo.schema import TABLES
 from customer_health.erase import Needles, is_distinctive, search_bytes, trie_pattern
@@ -30,18 +28,7 @@ OTHER, OTHER_USER, OTHER_CONTACT = "acc-00018", "usr-00018a", "con-00018b"
 OTHER_ADDRESS = "bob@other.example"
 
 
-@pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("CUSTOMER_HEALTH_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("NO_COLOR", "1")
-
-
-def call(settings: Settings, *arguments: str) -> Result:
-    where = ["--project-dir", str(settings.project_dir), "--home", str(settings.home)]
-    return CliRunner().invoke(cli.app, [*where, *arguments])
+pytestmark = pytest.mark.usefixtures("plain_terminal")
 
 
 def write_raw(settings: Settings, table: str, rows: list[dict[str, Any]], **more: Any) -> Path:

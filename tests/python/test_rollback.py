@@ -15,26 +15,21 @@ from small_marts import (
     MARTS,
     a_publication,
     add_snapshot_row,
+    call,
     make_project,
     publish_example,
     read_json,
     snapshot_rows,
 )
-from typer.testing import CliRunner, Result
 
-from customer_health import cli, publication, rollback
+from customer_health import publication, rollback
 from customer_health.errors import HealthError, UsageError
 from customer_health.publication import Publication, publications_in
 from customer_health.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("CUSTOMER_HEALTH_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setenv("NO_COLOR", "1")
+def _quick(plain_terminal: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing is pulled out here: saves seconds
 
 
@@ -47,11 +42,6 @@ def settings(tmp_path: Path) -> Settings:
 def three(settings: Settings) -> list[Publication]:
     """Three publications, the oldest first; readers have the third."""
     return [publish_example(settings, number) for number in (1, 2, 3)]
-
-
-def call(settings: Settings, *arguments: str) -> Result:
-    where = ["--project-dir", str(settings.project_dir), "--home", str(settings.home)]
-    return CliRunner().invoke(cli.app, [*where, *arguments])
 
 
 def published_id(settings: Settings) -> str:
