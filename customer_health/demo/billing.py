@@ -24,6 +24,7 @@ from customer_health.demo.columns import (
     sigmoid,
     stage_rng,
 )
+from customer_health.demo.troubles import Aspect
 from customer_health.demo.world import CURRENCIES, PLANS, USD_RATES, Role, World
 
 _STATUSES = ("trialing", "active", "past_due", "cancelled")
@@ -160,7 +161,7 @@ def _payments(
     issued = clock.instants(issued_day) + rng.integers(1, 11, count) * HOUR_US
     net_days = np.where(world.population.is_annual[account], 30, 14)
     due = issued + net_days * DAY_US
-    health = world.health_on(account, issued_day)
+    health = world.health_on(Aspect.MONEY, account, issued_day)
     is_late = rng.random(count) < sigmoid(-2.0 - 0.9 * health)
     delay = rng.gamma(1.5, 9.0, count) * np.exp(-0.3 * health)
     late_days = np.where(is_late, 1 + delay, -net_days * rng.beta(1.2, 3.0, count))

@@ -29,6 +29,7 @@ from customer_health.demo.columns import (
     sigmoid,
     stage_rng,
 )
+from customer_health.demo.troubles import Aspect
 from customer_health.demo.usage import Users
 from customer_health.demo.world import (
     CHURN_REASONS,
@@ -236,7 +237,7 @@ def _contact_of(
 def crm_touchpoints(world: World, contacts: Contacts) -> pa.Table:
     """Return calls, meetings, mails and reviews: healthy accounts answer, weak ones are chased."""
     rng = stage_rng(world.seed, "crm_touchpoints")
-    health = world.weekly_health()
+    health = world.weekly_health(Aspect.MOOD)
     base = np.array([0.12, 0.4, 0.8])[world.population.segment][:, None]
     mutual = base * np.exp(0.55 * health)
     chasing = 0.5 * base * np.exp(-0.15 * health)
@@ -275,7 +276,8 @@ def crm_csm_sentiments(world: World) -> pa.Table:
     csm = _csm(world)
     rate = np.where(csm < 0, 0.0, np.array([0.05, 0.14, 0.2])[world.population.segment])
     account, day = _moments(rng, world, np.repeat(rate[:, None], world.clock.weeks, axis=1))
-    felt = 3.4 + 0.8 * world.health_on(account, day - 7) + rng.normal(0, 0.6, len(account))
+    health = world.health_on(Aspect.MOOD, account, day - 7)
+    felt = 3.4 + 0.8 * health + rng.normal(0, 0.6, len(account))
     recorded = world.clock.instants(day)
     return raw_table(
         "crm_csm_sentiments",
@@ -304,7 +306,8 @@ def crm_health_overrides(world: World) -> pa.Table:
     expires = np.where(in_force, rng.integers(10, 45, count), -rng.integers(5, 30, count))
     created_us = clock.instants(clock.days - created + 0.45)
     # Trust is lent to weak accounts, doubt to strong ones.
-    band = np.where(world.health_on(chosen, np.full(count, clock.days)) < 0, 1, 0)
+    health = world.health_on(Aspect.OVERALL, chosen, np.full(count, clock.days))
+    band = np.where(health < 0, 1, 0)
     return raw_table(
         "crm_health_overrides",
         {
@@ -405,7 +408,7 @@ def _due_renewals(rng: np.random.Generator, world: World) -> _Sold:
 
 def _hopes(rng: np.random.Generator, world: World) -> _Sold:
     """Expansions that salespeople saw and that did not come, or not yet."""
-    rate = 0.008 * np.exp(0.5 * world.weekly_health())
+    rate = 0.008 * np.exp(0.5 * world.weekly_health(Aspect.MOOD))
     rate[world.population.has_role(Role.FREE, Role.TRIAL_RUNNING, Role.TRIAL_LOST)] = 0.0
     account, day = _moments(rng, world, rate)
     closed = day + rng.uniform(20, 70, len(account))
@@ -419,15 +422,16 @@ def _hopes(rng: np.random.Generator, world: World) -> _Sold:
 
 
 def support_tickets(world: World, contacts: Contacts) -> pa.Table:
-    """Return tickets: unhealthy accounts open more, harder ones, reopen them and rate worse."""
+    """Return tickets: interest asks questions, trouble asks more, harder ones, and rates worse."""
     rng = stage_rng(world.seed, "support_tickets")
     people, clock = world.population, world.clock
-    size = np.array([0.07, 0.15, 0.35])[people.segment]
+    size = np.array([0.09, 0.15, 0.3])[people.segment][:, None]
     age = 7 * np.arange(clock.weeks)[None, :] - people.created_day[:, None]
-    rate = size[:, None] * np.exp(-0.5 * world.weekly_health()) * np.where(age < 60, 1.7, 1.0)
-    account, day = _moments(rng, world, rate)
+    interest = np.exp(0.25 * world.weekly_health(Aspect.USAGE)) * np.where(age < 60, 1.7, 1.0)
+    pain = 0.5 * np.exp(-0.9 * world.weekly_health(Aspect.SERVICE))
+    account, day = _moments(rng, world, size * (interest + np.minimum(pain, 12.0)))
     count = len(account)
-    health = world.health_on(account, day)
+    health = world.health_on(Aspect.SERVICE, account, day)
     complexity = 1 + rng.binomial(4, sigmoid(-0.7 - 0.45 * health))
     weight = rng.random(count) - 0.08 * health + 0.08 * (complexity - 2)
     priority = np.searchsorted([0.25, 0.75, 0.95], weight)
@@ -478,10 +482,11 @@ def survey_responses(world: World, contacts: Contacts) -> pa.Table:
     """Return NPS (0-10), CSAT (1-5) and a few CES (1-7) answers."""
     rng = stage_rng(world.seed, "survey_responses")
     size = np.array([0.07, 0.12, 0.25])[world.population.segment][:, None]
-    rate = size * np.exp(0.1 * world.weekly_health())  # the content answer a little more often
+    # The content answer a little more often.
+    rate = size * np.exp(0.1 * world.weekly_health(Aspect.MOOD))
     account, day = _moments(rng, world, rate)
     count = len(account)
-    mood = world.health_on(account, day) + rng.normal(0, 0.8, count)
+    mood = world.health_on(Aspect.MOOD, account, day) + rng.normal(0, 0.8, count)
     kind = rng.choice(3, count, p=[0.5, 0.42, 0.08])
     low, high = np.array([0.0, 1.0, 1.0])[kind], np.array([10.0, 5.0, 7.0])[kind]
     middle, spread = np.array([7.6, 3.9, 5.0])[kind], np.array([1.4, 0.65, 0.9])[kind]
@@ -514,7 +519,7 @@ def onboarding_milestones(world: World) -> pa.Table:
     step = np.tile(np.arange(steps), len(who))
     offset = np.array([due for _, _, due in _MILESTONES])[step]
     created = people.created_day[account]
-    mood = world.health_on(account, created + offset // 2)
+    mood = world.health_on(Aspect.USAGE, account, created + offset // 2)
     pace = np.exp(-0.35 * mood + rng.normal(0, 0.3, len(account)))
     never = rng.random(len(account)) < sigmoid(-3.2 + 0.35 * step - 1.0 * mood)
     done = created + 1 + offset * pace
@@ -541,17 +546,17 @@ def marketing_engagements(world: World, contacts: Contacts) -> pa.Table:
     """Return mails sent, opened and clicked, webinars attended and papers downloaded."""
     rng = stage_rng(world.seed, "marketing_engagements")
     clock = world.clock
-    health = world.weekly_health()
+    health = world.weekly_health(Aspect.MOOD)
     sent_account, sent_day = _moments(rng, world, np.full_like(health, 0.45))
     opened = rng.random(len(sent_account)) < sigmoid(
-        -0.4 + 0.7 * world.health_on(sent_account, sent_day)
+        -0.4 + 0.7 * world.health_on(Aspect.MOOD, sent_account, sent_day)
     )
     open_account, open_day = (
         sent_account[opened],
         sent_day[opened] + rng.exponential(0.7, opened.sum()),
     )
     clicked = rng.random(len(open_account)) < sigmoid(
-        -0.9 + 0.4 * world.health_on(open_account, open_day)
+        -0.9 + 0.4 * world.health_on(Aspect.MOOD, open_account, open_day)
     )
     click_account = open_account[clicked]
     click_day = open_day[clicked] + rng.exponential(0.01, clicked.sum())
@@ -611,7 +616,8 @@ def success_goals(world: World) -> pa.Table:
     begun = np.maximum(people.created_day[account], last_day - rng.integers(60, 300, count))
     length = rng.integers(120, 330, count)
     elapsed = np.clip((last_day - begun) / length, 0.0, 1.3)
-    drive = 0.85 + 0.3 * world.health_on(account, last_day) + rng.normal(0, 0.2, count)
+    health = world.health_on(Aspect.USAGE, account, last_day)
+    drive = 0.85 + 0.3 * health + rng.normal(0, 0.2, count)
     progress = np.clip(elapsed * drive, -0.1, 1.1)
     baseline = np.round(rng.uniform(5, 60, count), 1)
     growth = rng.uniform(0.3, 1.2, count) * np.where(rng.random(count) < 0.3, -0.5, 1.0)

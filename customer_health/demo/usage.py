@@ -32,6 +32,7 @@ from customer_health.demo.columns import (
     sigmoid,
     stage_rng,
 )
+from customer_health.demo.troubles import Aspect
 from customer_health.demo.world import PLANS, Role, World
 
 # event_name -> (feature_key, counts as key success, counts as integration, popularity)
@@ -216,9 +217,8 @@ def _daily_level(
     """
     people, clock = world.population, world.clock
     day = np.arange(clock.days)
-    weekly = (
-        np.exp(_USAGE_SLOPE * world.weekly_health(accounts) + noise) * factor[accounts][:, None]
-    )
+    health = world.weekly_health(Aspect.USAGE, accounts)
+    weekly = np.exp(_USAGE_SLOPE * health + noise) * factor[accounts][:, None]
     level = weekly.astype(np.float32)[:, day // 7]
     level *= _WORKDAYS[clock.weekday(day)][None, :]
     month = clock.dates(day).astype("datetime64[M]").astype(np.int64) % 12 + 1
@@ -292,7 +292,8 @@ def make_activity(world: World, users: Users, events: int, mean_events: float) -
     user, day = user[order], day[order]
 
     rng = stage_rng(world.seed, "events per day")
-    lust = np.exp(0.1 * world.health_on(users.account[user], day)) * rng.gamma(2.0, 0.5, len(user))
+    health = world.health_on(Aspect.USAGE, users.account[user], day)
+    lust = np.exp(0.1 * health) * rng.gamma(2.0, 0.5, len(user))
     more = max(0.0, events - len(user)) / max(1.0, lust.sum())
     return Activity(user, day, (1 + rng.poisson(lust * more)).astype(np.int32))
 
@@ -375,9 +376,10 @@ def _tastes(world: World) -> _Tastes:
         week = max(0, -(-int(terms.start_day[row]) // 7))
         plan_in_week[terms.account[row], week:] = terms.plan[row]
     curiosity = rng.normal(0.0, 0.4, (world.count, 1))
-    share = sigmoid(0.35 + 0.75 * world.weekly_health() + curiosity)
+    health = world.weekly_health(Aspect.USAGE)
+    share = sigmoid(0.35 + 0.75 * health + curiosity)
     breadth = 1 + np.round((sizes[plan_in_week] - 1) * share)
-    help_share = 0.03 + 0.05 * sigmoid(-1.0 - world.weekly_health())
+    help_share = 0.03 + 0.05 * sigmoid(-1.0 - health)
     return _Tastes(
         order=order,
         breadth=breadth.astype(np.int8),

@@ -1,8 +1,10 @@
 """What truly happens in the demo: who the accounts are, how healthy, when they end or change.
 
 Every table is a view of this. Each account has a latent health, weekly, around 0 with a standard
-deviation near 1. Tickets, usage, answers and payments show the health of their week; whether an
-account churns, grows or shrinks depends on its health one to three months before.
+deviation near 1, and troubles that lower it, in some aspects more than in others. Tickets, usage,
+answers and payments show the health of their week; whether an account churns, grows or shrinks
+depends on its health one to three months before. Most of those who leave drift away for three to
+six months before they do.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from customer_health.demo.columns import (
     padded_ids,
     stage_rng,
 )
+from customer_health.demo.troubles import Aspect, Troubles, passing_troubles, with_declines
 
 SEGMENTS = ("smb", "mid_market", "enterprise")
 REGIONS = ("amer", "emea", "apac")
@@ -34,13 +37,14 @@ USD_RATES = np.array([1.0, 1.08, 1.27])
 CHURN_REASONS = ("voluntary", "involuntary", "merged")
 
 EVENTS_PER_USER_DAY = 18.0
-VOLUNTARY_CHURN_PER_YEAR = 0.13
+VOLUNTARY_CHURN_PER_YEAR = 0.17
 CHURN_SLOPE = 1.5  # log hazard of churn per unit of latent health
 EXPANSION_SLOPE = 1.0
 
 _SEGMENT_SHARES = (0.6, 0.3, 0.1)
 _ANNUAL_SHARES = np.array([0.4, 0.75, 0.95])
-_CHURN_BY_SEGMENT = np.array([0.25, 0.0, -0.4])
+_CHURN_BY_SEGMENT = np.array([0.35, 0.0, -0.6])
+_CHURN_WHEN_YOUNG = 0.4  # more log hazard in the first six months
 _SEATS = np.array([4.0, 9.0, 22.0])
 _MRR_USD = np.array([320.0, 2_400.0, 14_000.0])
 _PLAN_SHARES = np.array([[0.6, 0.4, 0.0], [0.1, 0.7, 0.2], [0.0, 0.2, 0.8]])
@@ -155,13 +159,17 @@ class Changes:
 
 @dataclass
 class World:
-    """The accounts, their health and their contracts."""
+    """The accounts, their health and their contracts.
+
+    `health` is what nothing in particular explains; troubles are taken off it where it is read.
+    """
 
     clock: Clock
     seed: int
     population: Population
     account_ids: pa.Array
     health: npt.NDArray[np.float32]  # accounts × weeks, the first _BURN_WEEKS before the window
+    troubles: Troubles  # the same weeks
     end_day: IntArray  # FAR: no end; otherwise the first day without the product
     churn_reason: IntArray  # -1: none
     merged_into: IntArray  # -1: none
@@ -190,16 +198,19 @@ class World:
         width = len(self.account_ids[0].as_py()) - 1
         return padded_ids("A", self.count + 1 + np.arange(count), width)
 
-    def weekly_health(self, accounts: IntArray | None = None) -> FloatArray:
+    def weekly_health(self, aspect: Aspect, accounts: IntArray | None = None) -> FloatArray:
         """Return the health in the weeks of the window: accounts (all, or some) × weeks."""
-        weeks = self.health[:, _BURN_WEEKS : _BURN_WEEKS + self.clock.weeks]
-        return (weeks if accounts is None else weeks[accounts]).astype(np.float64)
+        weeks = slice(_BURN_WEEKS, _BURN_WEEKS + self.clock.weeks)
+        which = slice(None) if accounts is None else accounts
+        health = self.health[which, weeks].astype(np.float64)
+        return health - self.troubles.weekly(aspect, which, weeks)
 
-    def health_on(self, account: IntArray, day: npt.NDArray[Any]) -> FloatArray:
+    def health_on(self, aspect: Aspect, account: IntArray, day: npt.NDArray[Any]) -> FloatArray:
         """Return the latent health of accounts on days (days beyond the matrix are clipped)."""
         week = np.floor(np.asarray(day, dtype=np.float64) / 7).astype(np.int64) + _BURN_WEEKS
         week = np.clip(week, 0, self.health.shape[1] - 1)
-        return self.health[account, week].astype(np.float64)
+        health = self.health[account, week].astype(np.float64)
+        return health - self.troubles.at(aspect, account, week)
 
     def is_active(self, account: IntArray, day: npt.NDArray[Any]) -> BoolArray:
         """Tell on which (account, day) pairs the account can act inside the window."""
@@ -211,11 +222,25 @@ def build_world(clock: Clock, seed: int, accounts: int, events: int) -> World:
     """Simulate the accounts of the demo."""
     population = _population(clock, seed, accounts, events)
     health = _latent_health(clock, seed, population)
-    _split_trials(seed, population, health)
-    endings = _Endings.simulate(clock, seed, population, health)
-    health = _winding_down(clock, population, health, endings)
+    troubles = passing_troubles(seed, accounts, health.shape[1])
+    troubles.depth[population.role == Role.OVERAGE] = 0.0
+    overall = health - troubles.overall
+    _split_trials(seed, population, overall)
+    endings = _Endings.simulate(clock, seed, population, overall)
+    troubles = with_declines(
+        troubles, seed, clock, leaves_day=endings.leaves_day, first_week=_BURN_WEEKS
+    )
     terms, changes = _contracts(clock, seed, population, endings)
-    return _assemble(clock, seed, population, health, endings=endings, terms=terms, changes=changes)
+    return _assemble(
+        clock,
+        seed,
+        population,
+        health,
+        troubles=troubles,
+        endings=endings,
+        terms=terms,
+        changes=changes,
+    )
 
 
 def _roles(rng: np.random.Generator, accounts: int) -> IntArray:
@@ -376,6 +401,7 @@ class _Endings:
     is_renewal: BoolArray
     lagged: FloatArray
     end_day: IntArray
+    leaves_day: IntArray  # end of those who leave of their own will, also soon after the window
     reason: IntArray
     notice_day: IntArray  # cancellation announced, FAR: never
 
@@ -407,7 +433,7 @@ class _Endings:
 
         draws = rng.random((steps, count))
         weight = np.where(population.is_annual, 12.0, 1.0)[None, :]
-        young = np.where(month <= 6, 0.3, 0.0)
+        young = np.where(month <= 6, _CHURN_WHEN_YOUNG, 0.0)
         lean = _CHURN_BY_SEGMENT[population.segment][None, :] + young - CHURN_SLOPE * lagged
         needed = np.log(-np.log1p(-draws) / weight) - lean
         can = (is_renewal | ~population.is_annual[None, :]) & (day < clock.days + _AHEAD_DAYS)
@@ -423,13 +449,14 @@ class _Endings:
         in_notice = population.has_role(Role.IN_NOTICE)
         notice = np.where(in_notice, clock.days - rng.integers(2, 20, count), notice)
         end = np.where(leaves < clock.days, leaves, FAR)
+        leaves = np.where(in_notice, clock.days + 14, leaves)
         for role, code in ((Role.INVOLUNTARY, 1), (Role.MERGED, 2)):
             members = np.flatnonzero(population.role == role)
             inside = (day[:, members] < clock.days).sum(axis=0)
             step = (rng.random(len(members)) * (inside - 2)).astype(np.int64) + 2
             end[members] = day[np.minimum(step, inside - 1), members]
             reason[members] = code
-        return cls(day, month, is_renewal, lagged, end, reason, notice)
+        return cls(day, month, is_renewal, lagged, end, leaves, reason, notice)
 
 
 def _voluntary_ends(clock: Clock, day: IntArray, needed: FloatArray, paid: IntArray) -> IntArray:
@@ -457,21 +484,6 @@ def _voluntary_ends(clock: Clock, day: IntArray, needed: FloatArray, paid: IntAr
         else:
             low = middle
     return ends(high)
-
-
-def _winding_down(
-    clock: Clock,
-    population: Population,
-    health: npt.NDArray[np.float32],
-    endings: _Endings,
-) -> npt.NDArray[np.float32]:
-    """Let the health of those who leave of their own will sink a little over the last ten weeks."""
-    week = np.arange(health.shape[1])[None, :] - _BURN_WEEKS
-    leaving = np.where(endings.reason == 0, endings.end_day, FAR)
-    leaving = np.where(population.has_role(Role.IN_NOTICE), clock.days + 14, leaving)[:, None] / 7
-    ramp = np.clip(1.0 - (leaving - week) / 10.0, 0.0, 1.0)
-    result: npt.NDArray[np.float32] = (health - 0.7 * ramp).astype(np.float32)
-    return result
 
 
 @dataclass
@@ -648,6 +660,7 @@ def _assemble(
     population: Population,
     health: npt.NDArray[np.float32],
     *,
+    troubles: Troubles,
     endings: _Endings,
     terms: Terms,
     changes: Changes,
@@ -685,6 +698,7 @@ def _assemble(
         population=population,
         account_ids=padded_ids("A", np.arange(1, count + 1), digits),
         health=health,
+        troubles=troubles,
         end_day=end_day,
         churn_reason=endings.reason,
         merged_into=merged_into,

@@ -18,7 +18,8 @@ import pytest
 from customer_health.demo import TABLES, DemoSummary, create_landing, generate, names, usage
 from customer_health.demo import generator as generator_module
 from customer_health.demo.columns import FAR, Clock, padded_ids, stage_rng
-from customer_health.demo.world import build_world
+from customer_health.demo.troubles import Aspect
+from customer_health.demo.world import Role, World, build_world
 from customer_health.errors import HealthError, UsageError
 
 END = date(2026, 6, 30)
@@ -605,13 +606,58 @@ def test_healthy_accounts_grow(demo: Demo) -> None:
     assert grown > others + 0.3
 
 
-def test_enough_churn_for_validation() -> None:
-    world = build_world(Clock.ending(END, 540), 20260630, 500, 1_000_000)
-    assert (world.churn_reason == 0).sum() >= 60
+@pytest.fixture(scope="module")
+def world() -> World:
+    """The world of the demo that `customer-health demo` makes."""
+    return build_world(Clock.ending(END, 540), 20260630, 500, 1_000_000)
+
+
+def leavers(world: World) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Accounts that left of their own will after the first half year, and the day they did."""
+    who = np.flatnonzero((world.churn_reason == 0) & (world.end_day >= 200))
+    return who, world.end_day[who]
+
+
+def test_most_drift_away_for_months_and_some_leave_suddenly(world: World) -> None:
+    who, day = leavers(world)
+    before, at_the_end = (
+        world.health_on(Aspect.OVERALL, who, day - days) - world.health[who, 30 + (day - days) // 7]
+        for days in (200, 20)
+    )
+    drifts = at_the_end < before - 0.5
+    assert 0.6 < drifts.mean() < 0.97
+    # By two months before the churn most of the way down is behind them.
+    halfway = world.troubles.at(Aspect.OVERALL, who, 30 + (day - 60) // 7)
+    assert np.median(halfway[drifts] / -at_the_end[drifts]) > 0.7
+
+
+def test_troubles_show_in_different_aspects(world: World) -> None:
+    who, _ = leavers(world)
+    shown = world.troubles.shown[who]
+    for aspect in (Aspect.USAGE, Aspect.SERVICE, Aspect.MOOD, Aspect.MONEY):
+        assert (shown[:, aspect] == 1.0).mean() > 0.05, aspect
+    for aspect in (Aspect.SERVICE, Aspect.MONEY):
+        assert (shown[:, aspect] < 0.5).mean() > 0.4, aspect
+
+
+def test_troubles_of_those_who_stay_pass(world: World) -> None:
+    staying = np.flatnonzero(
+        (world.end_day == FAR) & ~world.population.has_role(Role.IN_NOTICE, Role.OVERAGE)
+    )
+    leaves_soon = np.isin(staying, world.terms.account[world.terms.cancel_day < FAR])
+    depth = world.troubles.depth[staying[~leaves_soon]]
+    troubled = depth > 0.5
+    assert 0.04 < troubled.mean() < 0.2
+    assert troubled.any(axis=1).mean() > 0.25
+    assert (~troubled).any(axis=1).all()
+
+
+def test_enough_churn_for_validation(world: World) -> None:
+    assert (world.churn_reason == 0).sum() >= 80
     assert (world.churn_reason == 1).sum() >= 2
     paid = np.where(world.population.paid_day < FAR, world.population.paid_day, 540)
     years = np.clip(np.minimum(world.end_day, 540) - np.clip(paid, 0, 540), 0, 540).sum() / 365.25
-    assert 0.10 < (world.churn_reason >= 0).sum() / years < 0.15
+    assert 0.15 < (world.churn_reason >= 0).sum() / years < 0.20
 
 
 # ------------------------------------------------------------------ contracts
