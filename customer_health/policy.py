@@ -475,6 +475,19 @@ def find_seed_files(project_dir: Path) -> dict[str, Path]:
     return {name: found[name] for name in SEEDS if name in found}
 
 
+def is_own_seed(project_dir: Path, path: Path) -> bool:
+    """Whether a seed file is the project's own, and not one of an installed package.
+
+    Packages lie in a folder of the project (`dbt_packages`), and the next `dbt deps` would undo
+    what is written there.
+    """
+    project, where = project_dir.resolve(), path.resolve()
+    installed = [each for each in _package_dirs(project)[1:] if each.is_relative_to(project)]
+    return where.is_relative_to(project) and not any(
+        where.is_relative_to(folder) for folder in installed
+    )
+
+
 def find_known_metrics(*project_dirs: Path) -> dict[str, str]:
     """Metrics that the models of the projects and of the package produce, with the model.
 
@@ -849,6 +862,7 @@ def check_policy(
         _check_calendar(policy, version)
         _check_churn(policy, version)
     _check_playbooks(policy)
+    _check_headline(policy)
     return policy.problems()
 
 
@@ -1388,6 +1402,25 @@ def _check_feature(policy: _Policy, row: Row, metrics: set[str], version: str) -
     for column in ("mean", "standard_deviation"):
         if not row.text(column):
             seed.blame(row, column, f"feature {feature} needs a {column}; it stands in for gaps")
+
+
+# ---- validation ---------------------------------------------------------------------------------
+
+
+def _check_headline(policy: _Policy) -> None:
+    """The verdict is taken in one window: with none there is no verdict, with two there are two."""
+    seed = policy["validation_windows"]
+    if not seed.is_readable or not seed.rows:
+        return
+    headlines = [row for row in seed.rows if row.text("is_headline") == "true"]
+    if not headlines:
+        seed.blame(seed.rows[0], "is_headline", "no window is the headline; write true in one row")
+    for row in headlines[1:]:
+        seed.blame(
+            row,
+            "is_headline",
+            f"row {headlines[0].line} is the headline already; write false in all rows but one",
+        )
 
 
 # ---- playbooks ----------------------------------------------------------------------------------

@@ -324,6 +324,7 @@ class AccountResult:
     score: Fraction | None
     health_score_exact: Fraction | None
     health_score: int | None
+    score_without_churn_risk: Fraction | None
     coverage: Fraction | None
     connected_weight: Fraction | None
     score_low: Fraction | None
@@ -566,9 +567,11 @@ def combine(
     min_coverage: float,
     purpose: str = HEALTH,
     is_in_force: bool = True,
+    churn_category: str | None = None,
 ) -> AccountResult:
     """Category scores, score, coverage, bounds and points of one account under one scorecard.
 
+    churn_category: the category of churn probability, left out of score_without_churn_risk.
     Fills effective_weight and metric_points of the given metrics.
     """
     set_effective_weights(metrics)
@@ -598,6 +601,7 @@ def combine(
         health_score=(
             None if health_score_exact is None else math.floor(health_score_exact + Fraction(1, 2))
         ),
+        score_without_churn_risk=None if score is None else score_without(metrics, churn_category),
         coverage=coverage,
         connected_weight=quotient(
             sum((m.category_weight * m.metric_weight for m in connected), Fraction()),
@@ -608,6 +612,12 @@ def combine(
         known_metric_count=len(known),
         applicable_metric_count=len(applicable),
     )
+
+
+def score_without(metrics: Iterable[MetricResult], category_key: str | None) -> Fraction | None:
+    """The score as if a category did not exist; None when nothing else is known."""
+    points = points_of([m for m in metrics if m.category_key != category_key])
+    return sum(points.values(), Fraction()) if points else None
 
 
 def _categories(metrics: Sequence[MetricResult], has_score: bool) -> dict[str, CategoryResult]:
@@ -1092,6 +1102,11 @@ def score_world(world: World) -> Results:
     for scored in world.scored_versions:
         versions[scored.as_of_date].append(scored)
     cards = {(card.scoring_version, card.scorecard_key): card for card in world.scorecards}
+    churn_categories = {
+        metric.scoring_version: metric.category_key
+        for metric in world.metrics
+        if metric.metric_key == CHURN
+    }
     accounts: dict[AccountKey, AccountResult] = {}
     churn: dict[AccountKey, ChurnResult] = {}
     for day in world.spine:
@@ -1106,7 +1121,13 @@ def score_world(world: World) -> Results:
                         _set_churn(metric, churn[key])
                     _set_score(index, version, scorecard_key, metric)
                 min_coverage = cards[version, scorecard_key].min_coverage
-                accounts[key] = combine(metrics, min_coverage, purpose, scored.is_in_force)
+                accounts[key] = combine(
+                    metrics,
+                    min_coverage,
+                    purpose,
+                    scored.is_in_force,
+                    churn_categories.get(version),
+                )
     bands = score_bands(world, index, accounts)
     return Results(accounts, bands, churn, score_changes(index, accounts))
 

@@ -143,7 +143,10 @@ def test_shipped_seeds_have_the_columns_that_dbt_is_told(seeds: Seeds) -> None:
         header = seeds.path(seed["name"]).read_text(encoding="utf-8").splitlines()[0]
         assert header.split(",") == [column.name for column in columns]
         assert seed["config"]["column_types"] == {
-            column.name: types.get(column.kind, "text") for column in columns
+            column.name: "boolean"
+            if column.allowed == ("true", "false")
+            else types.get(column.kind, "text")
+            for column in columns
         }
         assert [column["name"] for column in seed["columns"]] == [c.name for c in columns]
         assert all(column["description"].strip() for column in seed["columns"])
@@ -1108,6 +1111,20 @@ FAULTS: dict[str, tuple[Break, str, str, list[str]]] = {
 }
 
 
+def test_the_verdict_is_taken_in_exactly_one_window(seeds: Seeds) -> None:
+    line = seeds.change(
+        "validation_windows", {"lead_days": "90", "horizon_days": "90"}, is_headline="true"
+    )
+    (second,) = seeds.problems()
+    assert (second.row, second.column) == (line, "is_headline")
+    assert "row 2 is the headline already" in second.message
+    for row in seeds.rows("validation_windows"):
+        where = {name: row[name] for name in ("lead_days", "horizon_days")}
+        seeds.change("validation_windows", where, is_headline="false")
+    (none,) = seeds.problems()
+    assert "no window is the headline" in none.message
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_policy_is_refused(seeds: Seeds, fault: str) -> None:
     break_it, name, column, fragments = FAULTS[fault]
@@ -1287,7 +1304,7 @@ def test_hashes_depend_on_every_cell_that_scores(
     row = data.draw(st.sampled_from(rows))
     row[column] += "7"
     seeds.write(name, rows)
-    administration = {"status", "valid_from", "author", "reason"}
+    administration = {"status", "valid_from", "fitted_to", "author", "reason"}
     is_free = (name == "scoring_versions" and column in administration) or column == "review_by"
     assert (policy_hashes(seeds.files) == expected) is is_free
 
@@ -1402,7 +1419,9 @@ def _copy(seeds: Seeds, source: str = "v1", target: str = "v2", **more: str) -> 
 def test_a_new_version_is_a_complete_challenger(seeds: Seeds) -> None:
     before = {name: path.read_bytes() for name, path in seeds.files.items()}
     written = _copy(seeds)
-    assert {path.stem for path in written} == set(SEEDS) - {"churn_model", "playbooks"}
+    assert {path.stem for path in written} == {
+        name for name, spec in SEEDS.items() if spec.is_versioned and name != "churn_model"
+    }
     assert seeds.problems() == []
     for name, path in seeds.files.items():
         assert path.read_bytes().startswith(before[name])
@@ -1411,10 +1430,12 @@ def test_a_new_version_is_a_complete_challenger(seeds: Seeds) -> None:
             old = [row | {"scoring_version": ""} for row in rows if row["scoring_version"] == "v1"]
             new = [row | {"scoring_version": ""} for row in rows if row["scoring_version"] == "v2"]
             assert name == "scoring_versions" or old == new
-    assert seeds.rows("scoring_versions")[1] == {
+    source, copy = seeds.rows("scoring_versions")
+    assert copy == {
         "scoring_version": "v2",
         "status": "challenger",
         "valid_from": "2026-07-01",
+        "fitted_to": source["fitted_to"],
         "churn_model_version": "",
         "author": "ann",
         "reason": "more weight on support",

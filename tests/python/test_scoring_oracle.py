@@ -148,6 +148,7 @@ def account_columns(account: oracle.AccountResult) -> Row:
     return {
         "health_score_exact": account.health_score_exact,
         "health_score": account.health_score,
+        "score_without_churn_risk": account.score_without_churn_risk,
         "coverage": account.coverage,
         "connected_weight": account.connected_weight,
         "score_low": account.score_low,
@@ -676,6 +677,11 @@ MUTATIONS = [
     ("int_health__category_scores", "metric_weight * metric_score", "metric_score"),
     ("int_health__account_scores", "category_weight * category_score", "category_score"),
     ("int_health__account_scores", "floor(score + 0.5)", "floor(score)"),
+    (
+        "int_health__account_scores",
+        "case when is_without_churn_risk then category_weight * category_score end",
+        "category_weight * category_score",
+    ),
     ("int_health__category_scores", "metric_weight * 10 end", "metric_weight * 9 end"),
     ("int_health__account_scores", ", 10) as double) as score", ", 1) as double) as score"),
     ("int_health__account_scores", "coverage >= min_coverage", "coverage > min_coverage"),

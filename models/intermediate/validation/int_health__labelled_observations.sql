@@ -5,7 +5,51 @@ with
 
 observations as (select * from {{ ref('val_health__observations') }}),
 
+outcomes as (select * from {{ ref('int_health__outcomes') }}),
+
 validation_windows as (select * from {{ ref('validation_windows') }}),
+
+account_dates as (
+    select distinct
+        account_id,
+        as_of_date
+    from observations
+),
+
+-- renewals and changes of a contract may come again and again: one before the window does not hide
+-- one inside it, as the first churn does
+dated_outcomes as (
+    select
+        account_dates.account_id,
+        account_dates.as_of_date,
+        outcomes.outcome,
+        {{ customer_health.days_between('account_dates.as_of_date', 'outcomes.outcome_date') }}
+            as outcome_days
+    from account_dates
+    inner join outcomes
+        on
+            account_dates.account_id = outcomes.account_id
+            and account_dates.as_of_date <= outcomes.outcome_date
+    where outcomes.outcome <> 'churn'
+),
+
+window_outcomes as (
+    select
+        dated_outcomes.account_id,
+        dated_outcomes.as_of_date,
+        validation_windows.lead_days,
+        validation_windows.horizon_days,
+        max(case when dated_outcomes.outcome = 'contraction' then 1 else 0 end) as is_contracted,
+        max(case when dated_outcomes.outcome = 'renewal' then 1 else 0 end) as is_renewed,
+        max(case when dated_outcomes.outcome = 'expansion' then 1 else 0 end) as is_expanded
+    from dated_outcomes
+    inner join validation_windows
+        on
+            dated_outcomes.outcome_days >= validation_windows.lead_days
+            and dated_outcomes.outcome_days
+            < validation_windows.lead_days + validation_windows.horizon_days
+    group by 1, 2, 3, 4
+),
 
 in_windows as (
     select
@@ -18,45 +62,50 @@ in_windows as (
     cross join validation_windows
 ),
 
-final as (
+eligible as (
     select
-        account_id,
-        as_of_date,
-        scoring_version,
-        scorecard_key,
-        lead_days,
-        horizon_days,
-        is_headline,
-        is_in_force,
-        is_out_of_time,
-        segment,
-        plan,
-        arr_amount,
-        health_score,
-        health_score_exact,
-        score_without_churn_risk,
-        raw_band,
-        band,
-        band_rank,
-        churn_probability,
-        case when days_to_churn < window_end_days then 1 else 0 end as is_churned,
-        case
-            when
-                days_to_contraction >= lead_days and days_to_contraction < window_end_days then 1
-            else 0
-        end as is_contracted,
-        case when days_to_renewal >= lead_days and days_to_renewal < window_end_days then 1 else 0 end
-            as is_renewed,
-        case
-            when days_to_expansion >= lead_days and days_to_expansion < window_end_days then 1
-            else 0
-        end as is_expanded
+        *,
+        case when days_to_churn < window_end_days then 1 else 0 end as is_churned
     from in_windows
     where
         follow_up_days >= window_end_days
         and not is_in_notice
         and coalesce(days_to_churn >= lead_days, true)
         and not (is_involuntary and days_to_churn < window_end_days)
+),
+
+final as (
+    select
+        eligible.account_id,
+        eligible.as_of_date,
+        eligible.scoring_version,
+        eligible.scorecard_key,
+        eligible.lead_days,
+        eligible.horizon_days,
+        eligible.is_headline,
+        eligible.is_in_force,
+        eligible.is_out_of_time,
+        eligible.segment,
+        eligible.plan,
+        eligible.arr_amount,
+        eligible.health_score,
+        eligible.health_score_exact,
+        eligible.score_without_churn_risk,
+        eligible.raw_band,
+        eligible.band,
+        eligible.band_rank,
+        eligible.churn_probability,
+        eligible.is_churned,
+        coalesce(window_outcomes.is_contracted, 0) as is_contracted,
+        coalesce(window_outcomes.is_renewed, 0) as is_renewed,
+        coalesce(window_outcomes.is_expanded, 0) as is_expanded
+    from eligible
+    left join window_outcomes
+        on
+            eligible.account_id = window_outcomes.account_id
+            and eligible.as_of_date = window_outcomes.as_of_date
+            and eligible.lead_days = window_outcomes.lead_days
+            and eligible.horizon_days = window_outcomes.horizon_days
 )
 
 select * from final

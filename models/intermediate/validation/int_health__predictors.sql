@@ -1,8 +1,12 @@
--- Everything that may say who leaves, in one shape: scores, categories and metrics, of the same
--- observations. Higher is always healthier.
+-- Everything that may say who leaves, in one shape: scores, categories and metrics. Higher is always
+-- healthier. Values are taken as finely as people read them, so that equal ones can be counted
+-- together: docs/decisions.md, 42.
 with
 
 observations as (select * from {{ ref('val_health__observations') }}),
+
+-- scores of all kinds are compared on the same rows: those with a health score
+scored_observations as (select * from observations where health_score is not null),
 
 metric_scores as (
     select *
@@ -19,7 +23,7 @@ scores as (
         'score' as predictor_kind,
         'health_score' as predictor_key,
         cast(health_score as {{ customer_health.type_double() }}) as predictor_value
-    from observations
+    from scored_observations
 
     union all
 
@@ -32,7 +36,7 @@ scores as (
         'score_without_churn_risk' as predictor_key,
         cast(floor(score_without_churn_risk + 0.5) as {{ customer_health.type_double() }})
             as predictor_value
-    from observations
+    from scored_observations
 
     union all
 
@@ -43,8 +47,11 @@ scores as (
         scorecard_key,
         'score' as predictor_kind,
         'churn_probability' as predictor_key,
-        {{ customer_health.round_score('1 - churn_probability') }} as predictor_value
-    from observations
+        cast(
+            round(cast(1 - churn_probability as decimal(28, 12)), 4)
+            as {{ customer_health.type_double() }}
+        ) as predictor_value
+    from scored_observations
 ),
 
 observed_metrics as (
@@ -56,7 +63,8 @@ observed_metrics as (
         metric_scores.category_key,
         metric_scores.metric_key,
         metric_scores.category_score,
-        metric_scores.metric_score
+        metric_scores.metric_score,
+        observations.health_score is not null as is_scored
     from observations
     inner join metric_scores
         on
@@ -64,6 +72,24 @@ observed_metrics as (
             and observations.as_of_date = metric_scores.as_of_date
             and observations.scoring_version = metric_scores.scoring_version
             and observations.scorecard_key = metric_scores.scorecard_key
+),
+
+category_totals as (
+    select
+        account_id,
+        as_of_date,
+        scoring_version,
+        scorecard_key,
+        category_key,
+        is_scored,
+        max(category_score) as category_score,
+        {{ customer_health.exact_sum(
+            "case when metric_key <> 'churn_probability' then metric_score end"
+        ) }} as metric_score_sum,
+        count(case when metric_key <> 'churn_probability' then metric_score end)
+            as metric_score_count
+    from observed_metrics
+    group by 1, 2, 3, 4, 5, 6
 ),
 
 -- what no weight at all would say: the yardstick that the weights have to beat
@@ -75,11 +101,11 @@ equal_weights as (
         scorecard_key,
         'score' as predictor_kind,
         'equal_weights' as predictor_key,
-        {{ customer_health.round_score(customer_health.safe_divide(
-            '10 * ' ~ customer_health.exact_sum('metric_score'), 'count(metric_score)'
-        )) }} as predictor_value
-    from observed_metrics
-    where metric_key <> 'churn_probability'
+        floor({{ customer_health.round_score(customer_health.safe_divide(
+            '10 * sum(metric_score_sum)', 'sum(metric_score_count)'
+        )) }} + 0.5) as predictor_value
+    from category_totals
+    where is_scored
     group by 1, 2, 3, 4
 ),
 
@@ -91,9 +117,10 @@ categories as (
         scorecard_key,
         'category' as predictor_kind,
         category_key as predictor_key,
-        {{ customer_health.round_score('max(category_score)') }} as predictor_value
-    from observed_metrics
-    group by 1, 2, 3, 4, 5, 6
+        cast(
+            round(cast(category_score as decimal(28, 12)), 3) as {{ customer_health.type_double() }}
+        ) as predictor_value
+    from category_totals
 ),
 
 metrics as (
@@ -104,7 +131,9 @@ metrics as (
         scorecard_key,
         'metric' as predictor_kind,
         metric_key as predictor_key,
-        {{ customer_health.round_score('metric_score') }} as predictor_value
+        cast(
+            round(cast(metric_score as decimal(28, 12)), 3) as {{ customer_health.type_double() }}
+        ) as predictor_value
     from observed_metrics
 ),
 

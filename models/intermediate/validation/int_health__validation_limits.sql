@@ -24,7 +24,14 @@ final as (
         max(case when limit_key = 'same_group_correlation' then value end) as same_group_correlation,
         max(case when limit_key = 'most_flaps_per_year' then value end) as most_flaps_per_year,
         max(case when limit_key = 'trend_points' then value end) as trend_points,
-        max(case when limit_key = 'false_discovery_rate' then value end) as false_discovery_rate
+        max(case when limit_key = 'false_discovery_rate' then value end) as false_discovery_rate,
+        max(case when limit_key = 'warning_within_days' then value end) as warning_within_days,
+        max(case when limit_key = 'fewest_correlated_accounts' then value end) as fewest_correlated_accounts,
+        max(case when limit_key = 'most_psi' then value end) as most_psi,
+        max(case when limit_key = 'psi_limit_accounts' then value end) as psi_limit_accounts,
+        max(case when limit_key = 'adoption_days' then value end) as adoption_days,
+        max(case when limit_key = 'adoption_history_days' then value end) as adoption_history_days,
+        max(case when limit_key = 'probability_days' then value end) as probability_days
     from limits
 )
 

@@ -5,6 +5,8 @@ monthly_scores as (select * from {{ ref('int_health__monthly_scores') }}),
 
 outcomes as (select * from {{ ref('int_health__outcomes') }}),
 
+account_periods as (select * from {{ ref('int_health__account_periods') }}),
+
 scoring_versions as (select * from {{ ref('scoring_versions') }}),
 
 account_dates as (
@@ -37,11 +39,31 @@ churns as (
     select
         account_id,
         outcome_date,
-        min(notice_date) as notice_date,
         {{ dbt.bool_or('is_involuntary') }} as is_involuntary
     from outcomes
     where outcome = 'churn'
     group by 1, 2
+),
+
+-- the end is known once the cancellation has been handed in, also where it lies beyond what is
+-- known otherwise; and a score of the days of grace after an end that was a churn looks back on it
+in_notice as (
+    select distinct
+        account_dates.account_id,
+        account_dates.as_of_date
+    from account_dates
+    inner join account_periods
+        on account_dates.account_id = account_periods.account_id
+    where
+        (
+            account_dates.as_of_date > account_periods.cancel_requested_on
+            and account_dates.as_of_date <= account_periods.ends_on
+        )
+        or (
+            account_periods.is_churn
+            and account_dates.as_of_date > account_periods.ends_on
+            and account_dates.as_of_date <= account_periods.end_known_on
+        )
 ),
 
 followed as (
@@ -63,7 +85,7 @@ followed as (
             'monthly_scores.as_of_date', 'next_outcomes.expansion_date'
         ) }} as days_to_expansion,
         coalesce(churns.is_involuntary, false) as is_involuntary,
-        coalesce(churns.notice_date < monthly_scores.as_of_date, false) as is_in_notice,
+        in_notice.account_id is not null as is_in_notice,
         coalesce(monthly_scores.as_of_date >= scoring_versions.fitted_to, true) as is_out_of_time
     from monthly_scores
     inner join scoring_versions
@@ -76,6 +98,10 @@ followed as (
         on
             next_outcomes.account_id = churns.account_id
             and next_outcomes.churn_date = churns.outcome_date
+    left join in_notice
+        on
+            monthly_scores.account_id = in_notice.account_id
+            and monthly_scores.as_of_date = in_notice.as_of_date
 ),
 
 final as (
