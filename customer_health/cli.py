@@ -59,6 +59,8 @@ Account health scores that explain themselves, from your own tables.
 - `customer-health explain ACCOUNT` says why an account has its score
 - `customer-health status` says what readers have, and how old it is
 - `customer-health run` is the daily run
+- `customer-health train`, `tune` and `what-if` find out what would predict better
+- `customer-health validate` says whether the score predicts who leaves, and how sure that is
 - `customer-health rollback` puts an earlier publication back
 
 Exit codes: 0 ok, 1 data or policy refused (the published copy is as it was), 2 wrong usage, 3 another run is in progress, 130 Ctrl-C, 143 terminated.
@@ -647,6 +649,101 @@ def status(ctx: typer.Context, json_output: JsonOption = False) -> None:
         raise typer.Exit(REFUSED)
 
 
+@app.command()
+def validate(
+    ctx: typer.Context,
+    candidate: Annotated[
+        bool,
+        typer.Option("--candidate", help="Read the candidate instead of what readers have."),
+    ] = False,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Scoring version. Default: champion."),
+    ] = None,
+    scorecard: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Scorecard. Default: that of most accounts."),
+    ] = None,
+    no_rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--no-rebuild", help="Leave out leak tests 1 and 2, which build an old date again."
+        ),
+    ] = False,
+    rebuild_date: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE",
+            help="Sunday that leak tests 1 and 2 build again. Default: about three months back.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Page to write. Default: validation/DATE.html in the home folder."
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Baseline: exit 1 when a figure fell by more than --tolerance."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, max=1, help="How much a figure may fall, as a share.")
+    ] = 0.01,
+    write_baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the figures that --against compares with."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Does the score predict who leaves, how sure is that, and is it too good to be true?
+
+    Opens with the verdict in words, and shows the figures of the validation marts with their
+    intervals. Five leak tests try to prove that the score looked ahead; two of them build an old
+    date again in a temporary folder. Writes the same, with pictures, as one page.
+
+    Exits 1 when the figures are suspicious, or fell against a baseline.
+
+    Examples:
+
+        customer-health validate
+
+        customer-health validate --no-rebuild --html report.html
+
+        customer-health validate --candidate --version v2
+
+        customer-health validate --no-rebuild --against benchmarks/predictive_power.json
+    """
+    from customer_health.validation import command, report
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    options = command.Options(
+        version=None if version is None else parse_version(version, "--version"),
+        scorecard=scorecard,
+        candidate=candidate,
+        can_rebuild=not no_rebuild,
+        rebuild_date=None if rebuild_date is None else parse_date(rebuild_date, "--rebuild-date"),
+        html=html,
+        against=against,
+        write_baseline=write_baseline,
+        tolerance=tolerance,
+    )
+    done = command.validate(settings, options, state.reporter())
+    if state.wants_json:
+        pages = [str(path) for path in done.pages]
+        state.print_json({**done.report.to_dict(), "html": pages, "problems": done.problems})
+    else:
+        report.render(done.report, state.out)
+        report.tell_where(done.pages, state.out)
+    for problem in done.problems:
+        state.err.print(f"[red]error:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+    if done.problems:
+        raise typer.Exit(REFUSED)
+
+
 class ExportFormat(StrEnum):
     """What `export` writes."""
 
@@ -849,6 +946,248 @@ def base_rates(
     )
 
 
+ChallengerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--version",
+        metavar="VERSION",
+        help="Challenger to write. Default: the newest one that was never published, else a new "
+        "one, copied from the champion. The champion is never written.",
+    ),
+]
+ScorecardOption = Annotated[
+    str | None,
+    typer.Option("--scorecard", help="Health scorecard. Default: that of most accounts."),
+]
+LeadOption = Annotated[
+    int,
+    typer.Option("--lead", min=0, max=730, help="Days from the score to the window of churns."),
+]
+HorizonOption = Annotated[
+    int,
+    typer.Option("--horizon", min=1, max=730, help="Days of the window in which a churn counts."),
+]
+FitFromOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="DATE", help="First score to fit on. Default: the first."),
+]
+FitToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="DATE",
+        help="Date by which every window that is fitted on has ended; scores from it on are the "
+        "test. Default: keeps the last third of the months for the test.",
+    ),
+]
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    version: ChallengerOption = None,
+    scorecard: ScorecardOption = None,
+    lead: LeadOption = 0,
+    horizon: HorizonOption = 90,
+    window_from: FitFromOption = None,
+    window_to: FitToOption = None,
+    keep_anchors: Annotated[
+        bool,
+        typer.Option(
+            "--keep-anchors",
+            help="Leave the anchors of the metric churn_probability as they are. By default they "
+            "are set to the spread of the fitted probabilities.",
+        ),
+    ] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Fit the churn probability to what followed, into a challenger, for review.
+
+    A logistic regression on the metric scores of the readers' copy: fitted on earlier months,
+    tested on later ones. Written are the rows of seeds/churn_model.csv, the anchors of its metric,
+    and the evidence in policy_evidence/VERSION.md. Scoring stays SQL. With fewer than 30 churned
+    accounts (seeds/validation_limits.csv) nothing is fitted.
+
+    Reading it: an odds ratio of 0.7 per standard deviation (SD) says that one SD more of this
+    metric score goes with 30% lower odds of a churn. docs/validation.md, 10.
+
+    Examples:
+
+        customer-health train
+
+        customer-health train --version v2 --from 2025-01-01 --to 2026-01-01
+
+        customer-health train --horizon 60 --json
+    """
+    from customer_health import pipeline
+    from customer_health.fitting import train as training
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    reporter = state.reporter()
+    first, last = _fit_window(window_from, window_to)
+    with pipeline.locked_run(settings, "train", reporter), reporter.step("train"):
+        report = training.train(
+            settings,
+            version=version,
+            scorecard=scorecard,
+            lead_days=lead,
+            horizon_days=horizon,
+            window_from=first,
+            window_to=last,
+            keep_anchors=keep_anchors,
+        )
+    if state.wants_json:
+        state.print_json(report.to_dict())
+    else:
+        training.render(report, state.out)
+
+
+@app.command()
+def tune(
+    ctx: typer.Context,
+    version: ChallengerOption = None,
+    scorecard: ScorecardOption = None,
+    lead: LeadOption = 0,
+    horizon: HorizonOption = 90,
+    window_from: FitFromOption = None,
+    window_to: FitToOption = None,
+    fit_churn_risk: Annotated[
+        bool,
+        typer.Option(
+            "--fit-churn-risk",
+            help="Fit the weight of churn probability too. By default it is held: the probability "
+            "is itself fitted to the same outcomes.",
+        ),
+    ] = False,
+    write_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--write-anyway",
+            help="Where the verdict is keep, write the fitted weights into a challenger all the "
+            "same.",
+        ),
+    ] = False,
+    repeats: Annotated[
+        int, typer.Option(min=20, max=10_000, help="Samples of accounts for the intervals.")
+    ] = 200,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the samples. Same seed, same intervals.")
+    ] = 20260630,
+    json_output: JsonOption = False,
+) -> None:
+    """Which weights do the outcomes suggest? Mostly today's, and then nothing is written.
+
+    Weights are fitted to churns of earlier months, never negative and pulled to today's. A weight
+    changes where today's lies outside the 95% interval of the fit; the verdict is "change" only if
+    the new score ranks the later months no worse. Then they are written into a challenger, with the
+    evidence in policy_evidence/VERSION.md. With fewer than 10 churned accounts for each fitted
+    category (seeds/validation_limits.csv) no weights are suggested. docs/validation.md, 10.
+
+    Examples:
+
+        customer-health tune
+
+        customer-health tune --version v2 --to 2026-01-01      after `train` wrote v2
+
+        customer-health tune --json
+    """
+    from customer_health import pipeline
+    from customer_health.fitting import tune as tuning
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    reporter = state.reporter()
+    first, last = _fit_window(window_from, window_to)
+    with pipeline.locked_run(settings, "tune", reporter), reporter.step("tune"):
+        report = tuning.tune(
+            settings,
+            version=version,
+            scorecard=scorecard,
+            lead_days=lead,
+            horizon_days=horizon,
+            window_from=first,
+            window_to=last,
+            fit_churn_risk=fit_churn_risk,
+            write_anyway=write_anyway,
+            repeats=repeats,
+            seed=seed,
+        )
+    if state.wants_json:
+        state.print_json(report.to_dict())
+    else:
+        tuning.render(report, state.out)
+
+
+@app.command("what-if")
+def what_if(
+    ctx: typer.Context,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="CSV with the columns category_key or metric_key, and weight; rows copied from "
+            "seeds/category_weights.csv and seeds/metric_weights.csv do.",
+        ),
+    ] = None,
+    set_weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=WEIGHT",
+            help="Weight of a category, or of a metric in its category; may be repeated.",
+        ),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version", metavar="VERSION", help="Start from the weights of this version."
+        ),
+    ] = None,
+    scorecard: ScorecardOption = None,
+    lead: Annotated[
+        int | None, typer.Option(min=0, max=730, help="Default: of the headline window.")
+    ] = None,
+    horizon: Annotated[
+        int | None, typer.Option(min=1, max=730, help="Default: of the headline window.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """What would other weights do? Scores, bands and figures of an unsaved idea; writes nothing.
+
+    The readers' copy is scored again with the weights of a file or of --set. Weights that are not
+    named share what is left, in today's proportions. Shown are who changes band, how much ARR that
+    is, and how AUC, lift and recall of the past months would have changed, with intervals.
+
+    Examples:
+
+        customer-health what-if --set support=0.30
+
+        customer-health what-if --set support=0.25 --set tickets=0.2
+
+        customer-health what-if --weights idea.csv --json
+
+        customer-health what-if --version v2                   the weights of a challenger
+    """
+    from customer_health.fitting import what_if as trying
+
+    state = _state(ctx, json_output)
+    found = trying.what_if(
+        state.settings(),
+        weights_file=weights,
+        sets=set_weight or [],
+        version=version,
+        scorecard=scorecard,
+        lead_days=lead,
+        horizon_days=horizon,
+    )
+    if state.wants_json:
+        state.print_json(found.to_dict())
+    else:
+        trying.render(found, state.out)
+
+
 @policy_app.command("new-version")
 def new_version(
     ctx: typer.Context,
@@ -929,6 +1268,20 @@ def _window(first: str, last: str) -> tuple[date, date]:
     if window[0] >= window[1]:
         raise UsageError(f"--from {window[0]} is not before --to {window[1]}")
     return window
+
+
+def _fit_window(first: str | None, last: str | None) -> tuple[date | None, date | None]:
+    """The window to fit on, as far as it is given.
+
+    Raises:
+        UsageError: for what is no date, or a window that runs backwards.
+    """
+    if first is not None and last is not None:
+        return _window(first, last)
+    return (
+        None if first is None else parse_date(first, "--from"),
+        None if last is None else parse_date(last, "--to"),
+    )
 
 
 def _tell_publication(state: State, settings: Settings, publication: Publication) -> None:

@@ -176,16 +176,8 @@ def _write(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Data Docs: {{ headline.label }}</title>
-<style>
+# The look of every page of ours: validation/page.py has it too.
+STYLE = """\
 :root {
   --page: #ffffff; --card: #f6f7f9; --text: #1b1f24; --soft: #57606a; --line: #d5dae0;
   --good: #12703a; --warn: #8a5300; --bad: #b3261e; --unknown: #4a4f9c; --on: #ffffff;
@@ -238,6 +230,22 @@ summary { cursor: pointer; padding: .35rem 0; }
 summary span { color: var(--soft); }
 .all-hold { color: var(--soft); }
 :focus-visible { outline: 3px solid var(--unknown); outline-offset: 2px; }
+"""
+
+_PAGE = (
+    """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Data Docs: {{ headline.label }}</title>
+<style>
+"""
+    + STYLE
+    + """\
 </style>
 </head>
 <body>
@@ -302,3 +310,4 @@ summary span { color: var(--soft); }
 </body>
 </html>
 """
+)

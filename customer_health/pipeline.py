@@ -695,8 +695,10 @@ def own_seed(settings: Settings, seed_files: dict[str, Path], name: str) -> Path
     Raises:
         HealthError: when it belongs to an installed package, which must not be edited.
     """
+    from customer_health import policy
+
     path = seed_files.get(name)
-    if path is None or not path.resolve().is_relative_to(settings.project_dir.resolve()):
+    if path is None or not policy.is_own_seed(settings.project_dir, path):
         raise HealthError(
             f"the seed {name} is not this project's own: copy it to {settings.project_dir}/seeds "
             "first, where it takes the place of the package's"
@@ -732,10 +734,7 @@ def copy_version(
     from customer_health import policy
 
     seed_files = policy.find_seed_files(settings.project_dir)
-    is_own = all(
-        path.resolve().is_relative_to(settings.project_dir.resolve())
-        for path in seed_files.values()
-    )
+    is_own = all(policy.is_own_seed(settings.project_dir, path) for path in seed_files.values())
     into = None if is_own else settings.project_dir / "seeds"
     if into is not None:
         into.mkdir(exist_ok=True)

@@ -41,7 +41,7 @@ from customer_health.settings import Settings, parse_date, validate_vars
 
 COMMANDS = (
     *("demo", "run", "check", "publish", "explain", "status", "anchors", "base-rates"),
-    *("rollback", "forget", "export"),
+    *("rollback", "forget", "export", "validate"),
 )
 
 

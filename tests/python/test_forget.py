@@ -555,3 +555,12 @@ def test_trie_patterns_match_what_the_words_match() -> None:
     pattern = re.compile(trie_pattern(words))
     assert [pattern.fullmatch(word) is not None for word in words] == [True] * 6
     assert pattern.findall("U12 V.1 Vx1") == ["U12", "V.1"]
+
+
+def test_validation_pages_go_as_a_whole(settings: Settings) -> None:
+    """They name accounts, and no id finds a name."""
+    page = settings.home / "validation" / "latest.html"
+    page.parent.mkdir()
+    page.write_text("<td>Acme Łódź</td>", encoding="utf-8")
+    assert call(settings, "forget", "--account", ACCOUNT, "--yes").exit_code == 0
+    assert not page.exists()
