@@ -61,5 +61,5 @@ example: $(VENV)/.installed ## Score the CRM simulation (CRM_SIMULATION_DATA=fol
 	$(BIN)/python examples/crm_simulation/run.py
 
 clean: ## Remove the environment, the demo warehouse and what the tools left behind
-	rm -rf examples/crm_simulation/{warehouse,target,logs,dbt_packages,package-lock.yml}
+	rm -rf examples/*/{warehouse,target,logs,dbt_packages,package-lock.yml}
 	rm -rf $(VENV) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info
