@@ -1,7 +1,8 @@
 """Puts real output into README.md: `python docs/update_readme.py`.
 
-Runs `customer-health demo` in an empty folder, then `explain` on the account that the demo names,
-and writes both between their markers, with the machine and the date of the run.
+Runs `customer-health demo` in an empty folder, then `explain` on the account that the demo names and
+`validate`, and writes what they print between their markers, with the machine and the date of the
+run.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def main() -> None:
         if found is None:
             raise SystemExit("the demo names no account to explain")
         explained = customer_health(home, "explain", found[1])
+        validated = customer_health(home, "validate", "--no-rebuild")
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     caption = f"{date.today()}, {machine}: {seconds:.0f} s in all, the installation apart."
     text = README.read_text(encoding="utf-8")
@@ -58,6 +60,8 @@ def main() -> None:
     text = between(
         text, "explain", f"`customer-health explain {found[1]}`:\n\n```text\n{explained}\n```"
     )
+    first_screen = validated[validated.index("╭") : validated.index("Warnings in time")].rstrip()
+    text = between(text, "validate", f"```text\n{first_screen}\n```")
     README.write_text(text, encoding="utf-8")
 
 

@@ -219,7 +219,11 @@ def open_published(home: Path) -> duckdb.DuckDBPyConnection:
     """
     if not (home / "published.duckdb").is_file():
         raise FileNotFoundError(f"there is no {home / 'published.duckdb'}: run run.py first")
-    connection = duckdb.connect(str(home / "published.duckdb"), read_only=True)
+    connection = duckdb.connect(
+        str(home / "published.duckdb"),
+        read_only=True,
+        config={"enable_external_access": "false"},
+    )
     connection.execute(f"set schema = '{SCHEMA}'")
     return connection
 

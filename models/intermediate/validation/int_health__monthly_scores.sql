@@ -1,12 +1,22 @@
 -- Every health score of every version on the first Sunday of a month: what is looked back on.
+{% set is_first_sunday -%}
+mod({{ customer_health.day_number('as_of_date') }}, 7) = 3 and extract(day from as_of_date) <= 7
+{%- endset %}
+
 with
 
-account_scores as (select * from {{ ref('fct_health__account_scores') }}),
+account_scores as (
+    select *
+    from {{ ref('fct_health__account_scores') }}
+    where {{ is_first_sunday }}
+),
 
 scorecard_scores as (
     select *
     from {{ ref('fct_health__scorecard_scores') }}
-    where purpose = 'health'
+    where
+        purpose = 'health'
+        and {{ is_first_sunday }}
 ),
 
 in_force as (
@@ -76,9 +86,6 @@ final as (
         on
             scores.account_id = account_scores.account_id
             and scores.as_of_date = account_scores.as_of_date
-    where
-        mod({{ customer_health.day_number('scores.as_of_date') }}, 7) = 3
-        and extract(day from scores.as_of_date) <= 7
 )
 
 select * from final

@@ -31,27 +31,7 @@ churners as (
 ),
 
 churner_slices as (
-    select
-        scoring_version,
-        scorecard_key,
-        lead_days,
-        horizon_days,
-        'all' as slice_kind,
-        'all' as slice_value,
-        account_id
-    from churners
-
-    union all
-
-    select
-        scoring_version,
-        scorecard_key,
-        lead_days,
-        horizon_days,
-        'period' as slice_kind,
-        case when is_out_of_time then 'out_of_time' else 'fitted' end as slice_value,
-        account_id
-    from churners
+    {{ customer_health.period_slices('churners') | indent(4) }}
 ),
 
 churner_counts as (

@@ -102,19 +102,7 @@ outcomes as (
 ),
 
 slices as (
-    select
-        *,
-        'all' as slice_kind,
-        'all' as slice_value
-    from outcomes
-
-    union all
-
-    select
-        *,
-        'period' as slice_kind,
-        case when is_out_of_time then 'out_of_time' else 'fitted' end as slice_value
-    from outcomes
+    {{ customer_health.period_slices('outcomes') | indent(4) }}
 ),
 
 summed as (
