@@ -350,8 +350,8 @@ def _ranking(figures: Figures) -> Section | None:
     )
     capacity = limit(figures, "capacity_share")
     says = [
-        f"Recall is taken among the {capacity:.0%} with the lowest scores; 0.50 is chance, and "
-        "lift 1.0."
+        "An AUC of 0.50 and a lift of 1.0 are what chance gives; recall is taken among the "
+        f"{capacity:.0%} with the lowest scores.",
     ]
     stratified = figures.verdict.get("auc_plan_stratified")
     if stratified is not None:

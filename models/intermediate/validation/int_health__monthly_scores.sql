@@ -62,7 +62,7 @@ scores as (
 ),
 
 final as (
-    select
+    select  -- noqa: ST06
         scores.account_id,
         scores.as_of_date,
         scores.scoring_version,
