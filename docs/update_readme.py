@@ -1,8 +1,8 @@
 """Puts real output into README.md: `python docs/update_readme.py`.
 
-Runs `customer-health demo` in an empty folder, then `explain` on the account that the demo names and
-`validate`, and writes what they print between their markers, with the machine and the date of the
-run.
+Runs `customer-health demo` in an empty folder, then `explain` on the account that the demo names
+and `validate`, and writes what they print between their markers, with the machine and the date of
+the run.
 """
 
 from __future__ import annotations
