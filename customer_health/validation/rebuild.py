@@ -202,17 +202,22 @@ def _cannot_rebuild(settings: Settings) -> str | None:
     output = _output(settings, os.environ)
     if output is None or output.get("type") != "duckdb":
         return "the dbt target is not DuckDB, whose landing database can be copied"
-    if settings.project_vars.get("raw_database"):
-        return "the raw tables are in a database of their own (customer_health__raw_database)"
     scratch = "/scratch-of-validate"
     environment = {**os.environ, "CUSTOMER_HEALTH_HOME": scratch}
-    attached = [each.get("path") for each in output.get("attach") or [] if isinstance(each, dict)]
-    for path in (output.get("path"), *attached):
-        if not str(_rendered(path, environment)).startswith(f"{scratch}/"):
+    attached = [each for each in output.get("attach") or [] if isinstance(each, dict)]
+    paths = {each.get("alias"): str(_rendered(each.get("path"), environment)) for each in attached}
+    for path in (str(_rendered(output.get("path"), environment)), *paths.values()):
+        if not path.startswith(f"{scratch}/"):
             return (
                 "profiles.yml names a database that is not below CUSTOMER_HEALTH_HOME: a build "
                 "beside the home folder would write to it"
             )
+    raw_database = settings.project_vars.get("raw_database")
+    if raw_database and paths.get(raw_database) != f"{scratch}/{settings.landing.name}":
+        return (
+            f"the raw tables are in a database of their own (customer_health__raw_database: "
+            f"{raw_database})"
+        )
     if not settings.landing.exists():
         return f"there are no raw tables ({settings.landing.name})"
     return None

@@ -1,6 +1,6 @@
--- Each observation in each window whose outcome is known, with what happened in it. Left out: windows
--- that are not over, accounts that had gone before the window or were in notice already, and
--- churn that nobody chose (bankruptcy, merger).
+-- Each observation in each window whose outcome is known, with what happened in it. Left out:
+-- windows that are not over, accounts that had gone before the window or were in notice already,
+-- and churn that nobody chose (bankruptcy, merger).
 with
 
 observations as (select * from {{ ref('val_health__observations') }}),

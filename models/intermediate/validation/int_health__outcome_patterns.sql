@@ -1,7 +1,7 @@
 -- What an observation was followed by in all windows at once, as one number in base 4: the digit of
 -- a window is 0 where the observation does not count there, 1 where the account stayed, 2 where it
--- churned. There are few such numbers, so that millions of observations can be counted by them first
--- and spread over the windows afterwards.
+-- churned. There are few such numbers, so that millions of observations can be counted by them
+-- first and spread over the windows afterwards.
 with
 
 labelled_observations as (select * from {{ ref('int_health__labelled_observations') }}),

@@ -1,5 +1,5 @@
--- What became of accounts, by the day on which it took effect; only what is known for good by as_of:
--- until the grace for late renewals is over nobody knows whether an end is a churn.
+-- What became of accounts, by the day on which it took effect; only what is known for good by
+-- as_of: until the grace for late renewals is over nobody knows whether an end is a churn.
 {% set known_before = customer_health.add_days(
     customer_health.as_of_date(), -1 * customer_health.integer_var('renewal_grace_days')
 ) %}

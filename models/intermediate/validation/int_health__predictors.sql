@@ -1,12 +1,16 @@
--- Everything that may say who leaves, in one shape: scores, categories and metrics. Higher is always
--- healthier. Values are taken as finely as people read them, so that equal ones can be counted
--- together: docs/decisions.md, 42.
+-- Everything that may say who leaves, in one shape: scores, categories and metrics. Higher is
+-- always healthier. Values are taken as finely as people read them, so that equal ones can be
+-- counted together: docs/decisions.md, 42.
 with
 
 observations as (select * from {{ ref('val_health__observations') }}),
 
 -- scores of all kinds are compared on the same rows: those with a health score
-scored_observations as (select * from observations where health_score is not null),
+scored_observations as (
+    select *
+    from observations
+    where health_score is not null
+),
 
 metric_scores as (
     select *
