@@ -89,7 +89,8 @@ numbered as (
         ) over (
             partition by account_id
             order by starts_on, ends_on
-            rows between unbounded preceding and current row
+            -- by range: intervals of the same dates come in any order, and belong together
+            range between unbounded preceding and current row
         ) as period_number
     from with_earlier_end
 ),
