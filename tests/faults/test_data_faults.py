@@ -249,7 +249,10 @@ def add_former_customers(connection: duckdb.DuckDBPyConnection) -> None:
         "billing_invoices",
         [invoice("P0", issued_at=past, due_at=past, paid_at=past, loaded_at=past)],
     )
-    insert(connection, "support_tickets", [ticket("P0", opened_at=past, solved_at=past, **ended)])
+    # no earlier than the company's own first ticket: the source would cover more dates for everybody
+    first = connection.execute("select min(opened_at) from support_tickets").fetchall()[0][0]
+    opened = {"opened_at": first, "solved_at": first, "loaded_at": first, "updated_at": first}
+    insert(connection, "support_tickets", [ticket("P0", **opened)])
     insert(
         connection,
         "survey_responses",
