@@ -249,7 +249,7 @@ def add_former_customers(connection: duckdb.DuckDBPyConnection) -> None:
         "billing_invoices",
         [invoice("P0", issued_at=past, due_at=past, paid_at=past, loaded_at=past)],
     )
-    # no earlier than the company's own first ticket: the source would cover more dates for everybody
+    # no earlier than the company's own first ticket: else the source would cover more dates for all
     first = connection.execute("select min(opened_at) from support_tickets").fetchall()[0][0]
     opened = {"opened_at": first, "solved_at": first, "loaded_at": first, "updated_at": first}
     insert(connection, "support_tickets", [ticket("P0", **opened)])

@@ -23,7 +23,7 @@ INCIDENT_DATES = {date(2026, 6, day) for day in (23, 24, 25, 26, 27)}
 VARS = {
     "history_from": "2026-05-03",
     "daily_from": "2026-06-14",
-    "incident_least_accounts": 5,
+    "incident_least_accounts": 8,  # a small company; below that a drop is chance
 }
 
 
