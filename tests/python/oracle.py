@@ -989,25 +989,25 @@ def _replayed(
 ) -> list[MetricResult]:
     """The metrics that were known earlier, under the weights and anchors of the later row."""
     rows = []
-    for now in later.metrics.values():
-        before = earlier.metrics.get(now.metric_key)
+    for metric in later.metrics.values():
+        before = earlier.metrics.get(metric.metric_key)
         if before is None or not before.is_known or before.metric_value is None:
             continue
         value = before.metric_value
-        if is_later_value and now.is_known and now.metric_value is not None:
-            value = now.metric_value
-        points = index.points_for(version, scorecard_key, now.metric_key, later.tenure_days)
+        if is_later_value and metric.is_known and metric.metric_value is not None:
+            value = metric.metric_value
+        points = index.points_for(version, scorecard_key, metric.metric_key, later.tenure_days)
         rows.append(
             MetricResult(
-                metric_key=now.metric_key,
-                category_key=now.category_key,
-                category_weight=now.category_weight,
-                metric_weight=now.metric_weight,
-                interpolation=now.interpolation,
+                metric_key=metric.metric_key,
+                category_key=metric.category_key,
+                category_weight=metric.category_weight,
+                metric_weight=metric.metric_weight,
+                interpolation=metric.interpolation,
                 tenure_days=later.tenure_days,
                 value_state="observed",
                 metric_value=value,
-                metric_score=anchor_score(points, value, now.interpolation),
+                metric_score=anchor_score(points, value, metric.interpolation),
             )
         )
     return rows

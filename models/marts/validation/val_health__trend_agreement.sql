@@ -77,10 +77,7 @@ counted as (
 ),
 
 outcomes as (
-    {% for outcome, counted_as in [
-        ('churn', 'churned'), ('contraction', 'contracted'), ('renewal', 'renewed'),
-        ('expansion', 'expanded'),
-    ] %}
+    {% for outcome, counted_as in customer_health.outcome_kinds() %}
     select
         scoring_version,
         scorecard_key,
