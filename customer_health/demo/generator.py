@@ -107,7 +107,7 @@ def generate(
     bad_rows: dict[str, dict[str, int]] = {}
     with RawFiles(target) as files:
         tell("records", _WORLD_SHARE)
-        for name, table in _records(world, users):
+        for name, table in raw_records(world, users):
             spoiled, bad_rows[name] = plant(world, name, table)
             files.write(name, spoiled)
         tell("events", _RECORDS_SHARE)
@@ -117,8 +117,8 @@ def generate(
     return _summary(target, world, end_date, rows, bad_rows)
 
 
-def _records(world: World, users: usage.Users) -> Iterator[tuple[str, pa.Table]]:
-    """Yield every raw table but the events."""
+def raw_records(world: World, users: usage.Users) -> Iterator[tuple[str, pa.Table]]:
+    """Yield every raw table but the events and their daily counts, without bad rows."""
     yield "crm_accounts", records.crm_accounts(world)
     contacts, contact_table = records.crm_contacts(world, users)
     yield "crm_contacts", contact_table

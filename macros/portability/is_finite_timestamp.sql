@@ -17,3 +17,8 @@
 {% macro postgres__is_finite_timestamp(expression) -%}
     isfinite({{ expression }})
 {%- endmacro %}
+
+{#- Redshift has no infinite instants, and takes PostgreSQL's macros where it has none of its own. -#}
+{% macro redshift__is_finite_timestamp(expression) -%}
+    ({{ expression }} is not null)
+{%- endmacro %}

@@ -26,3 +26,8 @@
 {% macro bigquery__matches(expression, pattern) -%}
     regexp_contains({{ expression }}, r'{{ pattern }}')
 {%- endmacro %}
+
+{#- Named, so that it does not fall back to what PostgreSQL does by chance. -#}
+{% macro redshift__matches(expression, pattern) -%}
+    ({{ expression }} ~ '{{ pattern }}')
+{%- endmacro %}

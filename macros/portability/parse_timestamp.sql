@@ -54,6 +54,17 @@
     (cast({{ expression }} as timestamptz) at time zone 'UTC')
 {%- endmacro %}
 
+{#- Spark reads an offset only after full seconds. A dollar sign stands before the number of a group. -#}
+{% macro spark__cast_zoned_text(expression) -%}
+    cast(
+        regexp_replace(
+            {{ customer_health.offset_spelled_out(expression, '$') }},
+            '([T ][0-9][0-9]:[0-9][0-9])([+-])',
+            '$1:00$2'
+        ) as {{ dbt.type_timestamp() }}
+    )
+{%- endmacro %}
+
 {#- Text that has been found to carry no offset, as a timestamp in UTC. -#}
 {% macro cast_naive_text(expression, zone) -%}
     {{ return(adapter.dispatch('cast_naive_text', 'customer_health')(expression, zone)) }}
@@ -68,4 +79,46 @@
 
 {% macro spark__cast_naive_text(expression, zone) -%}
     to_utc_timestamp({{ dbt.safe_cast(expression, dbt.type_timestamp()) }}, '{{ zone }}')
+{%- endmacro %}
+
+{#- Text with its offset written as ±hh:mm, which every engine reads.
+
+    expression: SQL of text that ends in an offset;  backslash: as a plain text of the engine has it
+    Example: 2026-01-01T00:00:00 +05 -> 2026-01-01T00:00:00+05:00. -#}
+{% macro offset_spelled_out(expression, backslash) -%}
+    regexp_replace(
+        regexp_replace(
+            regexp_replace({{ expression }}, ' ?(Z|z|UTC)$', '+00:00'),
+            ' ?([+-][0-9][0-9])$',
+            '{{ backslash }}1:00'
+        ),
+        ' ?([+-][0-9][0-9]):?([0-9][0-9])$',
+        '{{ backslash }}1:{{ backslash }}2'
+    )
+{%- endmacro %}
+
+{% macro snowflake__cast_zoned_text(expression) -%}
+    cast(
+        convert_timezone(
+            'UTC',
+            try_to_timestamp_tz(
+                {{ customer_health.offset_spelled_out(expression, '\\\\') }}
+            )
+        ) as timestamp_ntz
+    )
+{%- endmacro %}
+
+{#- In a plain string of BigQuery a backslash is written twice, as in Snowflake. -#}
+{% macro bigquery__cast_zoned_text(expression) -%}
+    safe_cast(
+        {{ customer_health.offset_spelled_out(expression, '\\\\') }} as timestamp
+    )
+{%- endmacro %}
+
+{% macro snowflake__cast_naive_text(expression, zone) -%}
+    convert_timezone('{{ zone }}', 'UTC', try_cast({{ expression }} as timestamp_ntz))
+{%- endmacro %}
+
+{% macro bigquery__cast_naive_text(expression, zone) -%}
+    timestamp(safe_cast({{ expression }} as datetime), '{{ zone }}')
 {%- endmacro %}

@@ -20,3 +20,25 @@
         as {{ customer_health.type_double() }}
     )
 {%- endmacro %}
+
+{#- Redshift's and Snowflake's epochs are whole seconds, and BigQuery has none. -#}
+{% macro snowflake__seconds_between(from_timestamp, to_timestamp) -%}
+    cast(
+        datediff('microsecond', {{ from_timestamp }}, {{ to_timestamp }}) / 1000000.0
+        as {{ customer_health.type_double() }}
+    )
+{%- endmacro %}
+
+{% macro redshift__seconds_between(from_timestamp, to_timestamp) -%}
+    cast(
+        datediff(microsecond, {{ from_timestamp }}, {{ to_timestamp }}) / 1000000.0
+        as {{ customer_health.type_double() }}
+    )
+{%- endmacro %}
+
+{% macro bigquery__seconds_between(from_timestamp, to_timestamp) -%}
+    cast(
+        timestamp_diff({{ to_timestamp }}, {{ from_timestamp }}, microsecond) / 1000000
+        as {{ customer_health.type_double() }}
+    )
+{%- endmacro %}

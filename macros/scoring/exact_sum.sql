@@ -4,5 +4,5 @@
     expression: SQL of a number;  over: a window, for a running sum
     Example: exact_sum('weight * score') -> sum(cast(weight * score as decimal(28, 12))). -#}
 {% macro exact_sum(expression, over=none) -%}
-    sum(cast({{ expression }} as decimal(28, 12))){% if over %} over ({{ over }}){% endif %}
+    sum({{ customer_health.to_decimal(expression) }}){% if over %} over ({{ over }}){% endif %}
 {%- endmacro %}

@@ -1,12 +1,16 @@
 {#- A number as people read it: whole numbers bare, others with two decimals, null as `unknown`.
+    Whole is what is so to ten decimals: the last bit of a mean depends on the order of its rows.
 
     expression: SQL of a number
     Example: 41.0 -> 41;  0.256 -> 0.26. -#}
 {% macro number_text(expression) -%}
+    {%- set exact = customer_health.to_decimal(expression, 10) -%}
     case
         when {{ expression }} is null then 'unknown'
-        when {{ expression }} = floor({{ expression }}) and abs({{ expression }}) < 1000000000000000
-            then cast(cast({{ expression }} as bigint) as {{ dbt.type_string() }})
-        else cast(cast({{ expression }} as decimal(28, 2)) as {{ dbt.type_string() }})
+        when abs({{ expression }}) >= 1000000000000000
+            then cast({{ customer_health.to_decimal(expression, 2) }} as {{ dbt.type_string() }})
+        when {{ exact }} = floor({{ exact }})
+            then cast(cast({{ exact }} as bigint) as {{ dbt.type_string() }})
+        else {{ customer_health.decimal_text(expression, 2) }}
     end
 {%- endmacro %}

@@ -4,5 +4,8 @@
     expression: SQL of a number
     Example: round_score('64.16666666666667') -> 64.1666666667. -#}
 {% macro round_score(expression) -%}
-    cast(round(cast({{ expression }} as decimal(28, 12)), 10) as {{ customer_health.type_double() }})
+    cast(
+        round({{ customer_health.to_decimal(expression) }}, 10)
+        as {{ customer_health.type_double() }}
+    )
 {%- endmacro %}

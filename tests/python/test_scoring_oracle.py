@@ -683,7 +683,7 @@ MUTATIONS = [
         "category_weight * category_score",
     ),
     ("int_health__category_scores", "metric_weight * 10 end", "metric_weight * 9 end"),
-    ("int_health__account_scores", ", 10) as double) as score", ", 1) as double) as score"),
+    ("int_health__account_scores", ", 10) as double ) as score", ", 1) as double ) as score"),
     ("int_health__account_scores", "coverage >= min_coverage", "coverage > min_coverage"),
     ("int_health__band_triggers", ">= greatest(confirm_days, 1)", "> greatest(confirm_days, 1)"),
     ("int_health__band_triggers", "health_score < edges", "health_score <= edges"),

@@ -63,7 +63,7 @@ final as (
 select *
 from final
 where
-    staged_rows is distinct from row_count
-    or kept_rows is distinct from kept_count
-    or rejected_rows is distinct from rejected_count
-    or staged_rows is distinct from kept_rows + exact_duplicate_count + rejected_rows
+    {{ customer_health.is_distinct('staged_rows', 'row_count') }}
+    or {{ customer_health.is_distinct('kept_rows', 'kept_count') }}
+    or {{ customer_health.is_distinct('rejected_rows', 'rejected_count') }}
+    or {{ customer_health.is_distinct('staged_rows', 'kept_rows + exact_duplicate_count + rejected_rows') }}

@@ -317,7 +317,11 @@ with_since as (
     select
         *,
         coalesce(
-            max(case when band is distinct from previous_band then as_of_date end) over (
+            max(
+                case
+                    when {{ customer_health.is_distinct('band', 'previous_band') }} then as_of_date
+                end
+            ) over (
                 partition by account_id, scoring_version, scorecard_key
                 order by day_number
                 rows between unbounded preceding and current row

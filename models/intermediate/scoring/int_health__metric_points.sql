@@ -1,5 +1,8 @@
 -- How many of the account's points each metric brought. The points of an account add up to its
 -- score: each is its share of the category's score times the category's share of the account's.
+-- Read by one model alone, which keeps these rows.
+{{ config(materialized='view') }}
+
 with
 
 metric_scores as (select * from {{ ref('int_health__metric_scores') }}),

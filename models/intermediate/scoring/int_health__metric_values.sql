@@ -1,3 +1,6 @@
+-- Read by one model alone: a copy of these rows would cost as much as the next step.
+{{ config(materialized='view') }}
+
 with
 
 assignments as (select * from {{ ref('int_health__scorecard_assignments') }}),

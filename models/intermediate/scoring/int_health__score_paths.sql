@@ -13,12 +13,20 @@ metric_scores as (
 
 anchor_segments as (select * from {{ ref('int_health__anchor_segments') }}),
 
+-- the row before and the one of 7 days before are often the same: its path is walked once
+compared_pairs as (
+    select distinct
+        account_id,
+        as_of_date,
+        compared_date
+    from compared_dates
+),
+
 later_metrics as (
     select
-        compared_dates.account_id,
-        compared_dates.as_of_date,
-        compared_dates.lag_key,
-        compared_dates.compared_date,
+        compared_pairs.account_id,
+        compared_pairs.as_of_date,
+        compared_pairs.compared_date,
         metric_scores.scoring_version,
         metric_scores.scorecard_key,
         metric_scores.category_key,
@@ -31,29 +39,28 @@ later_metrics as (
         metric_scores.metric_score,
         metric_scores.metric_points,
         metric_scores.value_state in ('observed', 'zero') as is_known
-    from compared_dates
+    from compared_pairs
     inner join metric_scores
         on
-            compared_dates.account_id = metric_scores.account_id
-            and compared_dates.as_of_date = metric_scores.as_of_date
+            compared_pairs.account_id = metric_scores.account_id
+            and compared_pairs.as_of_date = metric_scores.as_of_date
 ),
 
 earlier_metrics as (
     select
-        compared_dates.account_id,
-        compared_dates.as_of_date,
-        compared_dates.lag_key,
-        compared_dates.compared_date,
+        compared_pairs.account_id,
+        compared_pairs.as_of_date,
+        compared_pairs.compared_date,
         metric_scores.metric_key,
         metric_scores.metric_label,
         metric_scores.metric_value,
         metric_scores.metric_points,
         metric_scores.value_state in ('observed', 'zero') as is_known
-    from compared_dates
+    from compared_pairs
     inner join metric_scores
         on
-            compared_dates.account_id = metric_scores.account_id
-            and compared_dates.compared_date = metric_scores.as_of_date
+            compared_pairs.account_id = metric_scores.account_id
+            and compared_pairs.compared_date = metric_scores.as_of_date
 ),
 
 -- metrics of the later policy, with what was known of them earlier
@@ -68,7 +75,7 @@ under_later_policy as (
         on
             later_metrics.account_id = earlier_metrics.account_id
             and later_metrics.as_of_date = earlier_metrics.as_of_date
-            and later_metrics.lag_key = earlier_metrics.lag_key
+            and later_metrics.compared_date = earlier_metrics.compared_date
             and later_metrics.metric_key = earlier_metrics.metric_key
 ),
 
@@ -94,7 +101,7 @@ known_categories as (
     select
         account_id,
         as_of_date,
-        lag_key,
+        compared_date,
         category_key,
         max(category_weight) as category_weight,
         {{ customer_health.exact_sum('metric_weight') }} as known_metric_weight
@@ -107,7 +114,7 @@ known_totals as (
     select
         account_id,
         as_of_date,
-        lag_key,
+        compared_date,
         {{ customer_health.exact_sum('category_weight') }} as known_category_weight
     from known_categories
     group by 1, 2, 3
@@ -117,7 +124,6 @@ with_shares as (
     select
         rescored.account_id,
         rescored.as_of_date,
-        rescored.lag_key,
         rescored.compared_date,
         rescored.metric_key,
         rescored.metric_label,
@@ -150,13 +156,13 @@ with_shares as (
         on
             rescored.account_id = known_categories.account_id
             and rescored.as_of_date = known_categories.as_of_date
-            and rescored.lag_key = known_categories.lag_key
+            and rescored.compared_date = known_categories.compared_date
             and rescored.category_key = known_categories.category_key
     left join known_totals
         on
             rescored.account_id = known_totals.account_id
             and rescored.as_of_date = known_totals.as_of_date
-            and rescored.lag_key = known_totals.lag_key
+            and rescored.compared_date = known_totals.compared_date
 ),
 
 -- metrics that the later policy no longer counts leave with all their points
@@ -164,7 +170,6 @@ only_earlier as (
     select
         earlier_metrics.account_id,
         earlier_metrics.as_of_date,
-        earlier_metrics.lag_key,
         earlier_metrics.compared_date,
         earlier_metrics.metric_key,
         earlier_metrics.metric_label,
@@ -176,16 +181,15 @@ only_earlier as (
         on
             earlier_metrics.account_id = later_metrics.account_id
             and earlier_metrics.as_of_date = later_metrics.as_of_date
-            and earlier_metrics.lag_key = later_metrics.lag_key
+            and earlier_metrics.compared_date = later_metrics.compared_date
             and earlier_metrics.metric_key = later_metrics.metric_key
     where later_metrics.metric_key is null
 ),
 
-final as (
+paths as (
     select
         account_id,
         as_of_date,
-        lag_key,
         compared_date,
         metric_key,
         metric_label,
@@ -202,7 +206,6 @@ final as (
     select
         account_id,
         as_of_date,
-        lag_key,
         compared_date,
         metric_key,
         metric_label,
@@ -213,6 +216,28 @@ final as (
         0 as points_p2,
         0 as points_p3
     from only_earlier
+),
+
+final as (
+    select
+        compared_dates.account_id,
+        compared_dates.as_of_date,
+        compared_dates.lag_key,
+        compared_dates.compared_date,
+        paths.metric_key,
+        paths.metric_label,
+        paths.earlier_value,
+        paths.later_value,
+        paths.points_p0,
+        paths.points_p1,
+        paths.points_p2,
+        paths.points_p3
+    from compared_dates
+    inner join paths
+        on
+            compared_dates.account_id = paths.account_id
+            and compared_dates.as_of_date = paths.as_of_date
+            and compared_dates.compared_date = paths.compared_date
 )
 
 select * from final

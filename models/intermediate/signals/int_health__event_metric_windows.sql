@@ -1,11 +1,26 @@
 with
 
-event_metrics as (select * from {{ ref('event_metrics') }}),
+all_event_metrics as (select * from {{ ref('event_metrics') }}),
+
+needed_metrics as (select * from {{ ref('int_health__needed_metrics') }}),
 
 metrics as (select * from {{ ref('metrics') }}),
 
 window_numbers as (
     {{ dbt.generate_series(customer_health.integer_var('baseline_windows', minimum=1) + 1) }}
+),
+
+event_metrics as (
+    select
+        all_event_metrics.scoring_version,
+        all_event_metrics.metric_key,
+        all_event_metrics.aggregation,
+        all_event_metrics.basis
+    from all_event_metrics
+    inner join needed_metrics
+        on
+            all_event_metrics.scoring_version = needed_metrics.scoring_version
+            and all_event_metrics.metric_key = needed_metrics.metric_key
 ),
 
 -- beside the value, metrics of users need to know how many user-days there were, and on how many

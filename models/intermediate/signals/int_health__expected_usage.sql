@@ -101,14 +101,13 @@ final as (
         windows.as_of_date,
         cast(
             (
-                windows.window_days - coalesce(sum(cast(
-                    (1 - applied_calendar.expected_usage_ratio)
-                    * {{ customer_health.days_between(
+                windows.window_days - coalesce({{ customer_health.exact_sum(
+                    '(1 - applied_calendar.expected_usage_ratio) * '
+                    ~ customer_health.days_between(
                         'greatest(windows.window_from, applied_calendar.from_date)',
                         'least(windows.window_to, applied_calendar.until_date)'
-                    ) }}
-                    as decimal(28, 12)
-                )), 0)
+                    )
+                ) }}, 0)
             ) / windows.window_days
             as {{ customer_health.type_double() }}
         ) as expected_usage_ratio

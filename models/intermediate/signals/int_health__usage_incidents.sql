@@ -59,7 +59,7 @@ amounts as (
         account_id,
         usage_date,
         amount as day_amount,
-        cast(null as decimal(28, 12)) as earlier_amount
+        {{ customer_health.to_decimal('null') }} as earlier_amount
     from daily_usage
     {% for weeks in [1, 2, 3, 4] %}
 
@@ -70,7 +70,7 @@ amounts as (
         metric_key,
         account_id,
         {{ customer_health.add_days('usage_date', 7 * weeks) }} as usage_date,
-        cast(null as decimal(28, 12)) as day_amount,
+        {{ customer_health.to_decimal('null') }} as day_amount,
         amount as earlier_amount
     from daily_usage
     {% endfor %}

@@ -163,17 +163,24 @@ item_days as (
 ),
 
 -- usage that came without users: counted per account and day, or events of nobody
-unattributed_days as (
+unattributed_usage as (
     select
         account_id,
         usage_date
     from usage_daily
-    union
+    union all
     select
         account_id,
         usage_date
     from user_days
     where user_id is null
+),
+
+unattributed_days as (
+    select distinct
+        account_id,
+        usage_date
+    from unattributed_usage
 ),
 
 user_metrics as (
@@ -192,7 +199,7 @@ measures as (
         account_id,
         usage_date,
         cast(null as date) as renewed_on,
-        cast(amount as decimal(28, 12)) as amount
+        {{ customer_health.to_decimal('amount') }} as amount
     from daily_amounts
 
     union all
@@ -204,7 +211,7 @@ measures as (
         account_id,
         usage_date,
         renewed_on,
-        cast(1 as decimal(28, 12)) as amount
+        {{ customer_health.to_decimal('1') }} as amount
     from item_days
 
     union all
@@ -216,7 +223,7 @@ measures as (
         account_id,
         usage_date,
         cast(null as date) as renewed_on,
-        cast(count(*) as decimal(28, 12)) as amount
+        {{ customer_health.to_decimal('count(*)') }} as amount
     from active_users
     group by 1, 2, 3, 4, 5
 
@@ -229,7 +236,7 @@ measures as (
         unattributed_days.account_id,
         unattributed_days.usage_date,
         cast(null as date) as renewed_on,
-        cast(1 as decimal(28, 12)) as amount
+        {{ customer_health.to_decimal('1') }} as amount
     from unattributed_days
     cross join user_metrics
     cross join needed_days

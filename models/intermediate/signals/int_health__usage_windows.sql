@@ -38,108 +38,110 @@ next_build_dates as (
         on cast(calendar.date_day as date) = build_dates.as_of_date
 ),
 
-visible_intervals as (
-    select
-        intervals.scoring_version,
-        intervals.metric_key,
-        intervals.measure,
-        intervals.window_index,
-        intervals.account_id,
-        intervals.usage_date,
-        intervals.seen_until,
-        intervals.amount,
-        greatest(intervals.seen_from, build_range.first_date) as seen_from
-    from intervals
-    cross join build_range
-    where
-        intervals.seen_from <= build_range.last_date
-        and intervals.seen_until > build_range.first_date
-        and intervals.seen_until > intervals.seen_from
-),
-
-steps as (
-    select
-        visible_intervals.scoring_version,
-        visible_intervals.metric_key,
-        visible_intervals.measure,
-        visible_intervals.window_index,
-        visible_intervals.account_id,
-        next_build_dates.as_of_date,
-        sum(visible_intervals.amount) as step,
-        max(visible_intervals.usage_date) as last_used_on,
-        0 as is_spine_row
-    from visible_intervals
-    inner join next_build_dates
-        on visible_intervals.seen_from = next_build_dates.calendar_date
-    group by 1, 2, 3, 4, 5, 6
-
-    union all
-
-    select
-        visible_intervals.scoring_version,
-        visible_intervals.metric_key,
-        visible_intervals.measure,
-        visible_intervals.window_index,
-        visible_intervals.account_id,
-        next_build_dates.as_of_date,
-        -1 * sum(visible_intervals.amount) as step,
-        cast(null as date) as last_used_on,
-        0 as is_spine_row
-    from visible_intervals
-    inner join next_build_dates
-        on visible_intervals.seen_until = next_build_dates.calendar_date
-    group by 1, 2, 3, 4, 5, 6
-
-    union all
-
-    select
-        event_metric_windows.scoring_version,
-        event_metric_windows.metric_key,
-        event_metric_windows.measure,
-        event_metric_windows.window_index,
-        spine.account_id,
-        spine.as_of_date,
-        cast(0 as decimal(28, 12)) as step,
-        cast(null as date) as last_used_on,
-        1 as is_spine_row
-    from spine
-    inner join scored_versions
-        on spine.as_of_date = scored_versions.as_of_date
-    inner join event_metric_windows
-        on scored_versions.scoring_version = event_metric_windows.scoring_version
-),
-
-steps_per_date as (
+-- one number for the four columns that name a window: sums over millions of steps compare it alone
+numbered_windows as (
     select
         scoring_version,
         metric_key,
         measure,
         window_index,
+        row_number() over (
+            order by scoring_version, metric_key, measure, window_index
+        ) as window_number
+    from event_metric_windows
+),
+
+-- what starts and ends between two dates that are built is seen by none
+visible_intervals as (
+    select
+        numbered_windows.window_number,
+        intervals.account_id,
+        intervals.usage_date,
+        intervals.amount,
+        starts.as_of_date as first_seen_on,
+        ends.as_of_date as last_seen_before
+    from intervals
+    cross join build_range
+    inner join numbered_windows
+        on
+            intervals.scoring_version = numbered_windows.scoring_version
+            and intervals.metric_key = numbered_windows.metric_key
+            and intervals.measure = numbered_windows.measure
+            and intervals.window_index = numbered_windows.window_index
+    inner join next_build_dates as starts
+        on greatest(intervals.seen_from, build_range.first_date) = starts.calendar_date
+    left join next_build_dates as ends
+        on intervals.seen_until = ends.calendar_date
+    where
+        intervals.seen_from <= build_range.last_date
+        and intervals.seen_until > build_range.first_date
+        and intervals.seen_until > intervals.seen_from
+        and (ends.as_of_date is null or starts.as_of_date < ends.as_of_date)
+),
+
+steps as (
+    select
+        window_number,
+        account_id,
+        first_seen_on as as_of_date,
+        amount as step,
+        usage_date as last_used_on,
+        0 as is_spine_row
+    from visible_intervals
+
+    union all
+
+    select
+        window_number,
+        account_id,
+        last_seen_before as as_of_date,
+        -1 * amount as step,
+        cast(null as date) as last_used_on,
+        0 as is_spine_row
+    from visible_intervals
+    where last_seen_before is not null
+
+    union all
+
+    select
+        numbered_windows.window_number,
+        spine.account_id,
+        spine.as_of_date,
+        {{ customer_health.to_decimal('0') }} as step,
+        cast(null as date) as last_used_on,
+        1 as is_spine_row
+    from spine
+    inner join scored_versions
+        on spine.as_of_date = scored_versions.as_of_date
+    inner join numbered_windows
+        on scored_versions.scoring_version = numbered_windows.scoring_version
+),
+
+steps_per_date as (
+    select
+        window_number,
         account_id,
         as_of_date,
         sum(step) as step,
         max(last_used_on) as last_used_on,
         max(is_spine_row) as is_spine_row
     from steps
-    group by 1, 2, 3, 4, 5, 6
+    group by 1, 2, 3
 ),
 
 running as (
     select
-        scoring_version,
-        metric_key,
-        measure,
-        window_index,
+        window_number,
         account_id,
         as_of_date,
         is_spine_row,
         sum(step) over (
-            partition by scoring_version, metric_key, measure, window_index, account_id
+            partition by window_number, account_id
             order by as_of_date
             rows between unbounded preceding and current row
         ) as window_value,
         max(last_used_on) over (
-            partition by scoring_version, metric_key, measure, window_index, account_id
+            partition by window_number, account_id
             order by as_of_date
             rows between unbounded preceding and current row
         ) as last_used_on
@@ -148,16 +150,18 @@ running as (
 
 final as (
     select
-        account_id,
-        as_of_date,
-        scoring_version,
-        metric_key,
-        measure,
-        window_index,
-        cast(window_value as {{ customer_health.type_double() }}) as window_value,
-        last_used_on
+        running.account_id,
+        running.as_of_date,
+        numbered_windows.scoring_version,
+        numbered_windows.metric_key,
+        numbered_windows.measure,
+        numbered_windows.window_index,
+        cast(running.window_value as {{ customer_health.type_double() }}) as window_value,
+        running.last_used_on
     from running
-    where is_spine_row = 1
+    inner join numbered_windows
+        on running.window_number = numbered_windows.window_number
+    where running.is_spine_row = 1
 )
 
 select * from final

@@ -75,7 +75,7 @@ with_earlier_end as (
     from bounded_intervals
 ),
 
-numbered as (
+counted as (
     select
         *,
         sum(
@@ -89,10 +89,19 @@ numbered as (
         ) over (
             partition by account_id
             order by starts_on, ends_on
-            -- by range: intervals of the same dates come in any order, and belong together
-            range between unbounded preceding and current row
-        ) as period_number
+            rows between unbounded preceding and current row
+        ) as periods_so_far
     from with_earlier_end
+),
+
+-- intervals of the same dates come in any order, and belong together
+numbered as (
+    select
+        *,
+        max(periods_so_far) over (
+            partition by account_id, starts_on, ends_on
+        ) as period_number
+    from counted
 ),
 
 period_ends as (

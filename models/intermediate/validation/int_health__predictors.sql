@@ -52,7 +52,7 @@ scores as (
         'score' as predictor_kind,
         'churn_probability' as predictor_key,
         cast(
-            round(cast(1 - churn_probability as decimal(28, 12)), 4)
+            round({{ customer_health.to_decimal('1 - churn_probability') }}, 4)
             as {{ customer_health.type_double() }}
         ) as predictor_value
     from scored_observations
@@ -122,7 +122,8 @@ categories as (
         'category' as predictor_kind,
         category_key as predictor_key,
         cast(
-            round(cast(category_score as decimal(28, 12)), 3) as {{ customer_health.type_double() }}
+            round({{ customer_health.to_decimal('category_score') }}, 3)
+            as {{ customer_health.type_double() }}
         ) as predictor_value
     from category_totals
 ),
@@ -136,7 +137,8 @@ metrics as (
         'metric' as predictor_kind,
         metric_key as predictor_key,
         cast(
-            round(cast(metric_score as decimal(28, 12)), 3) as {{ customer_health.type_double() }}
+            round({{ customer_health.to_decimal('metric_score') }}, 3)
+            as {{ customer_health.type_double() }}
         ) as predictor_value
     from observed_metrics
 ),

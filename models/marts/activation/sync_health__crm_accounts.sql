@@ -40,10 +40,10 @@ last_changes as (
     from with_previous
     where
         previous_date is null
-        or health_score is distinct from previous_health_score
-        or band is distinct from previous_band
-        or band_reason is distinct from previous_band_reason
-        or lifecycle_stage is distinct from previous_lifecycle_stage
+        or {{ customer_health.is_distinct('health_score', 'previous_health_score') }}
+        or {{ customer_health.is_distinct('band', 'previous_band') }}
+        or {{ customer_health.is_distinct('band_reason', 'previous_band_reason') }}
+        or {{ customer_health.is_distinct('lifecycle_stage', 'previous_lifecycle_stage') }}
     group by 1
 ),
 

@@ -105,11 +105,7 @@ drivers as (
 missing as (
     select
         metric_scores.account_id,
-        {{ dbt.listagg(
-            measure='metric_scores.metric_label',
-            delimiter_text="', '",
-            order_by_clause='order by metric_scores.metric_label'
-        ) }} as missing_metrics
+        {{ customer_health.sorted_list('metric_scores.metric_label', ', ') }} as missing_metrics
     from metric_scores
     inner join last_dates
         on

@@ -95,7 +95,10 @@ final as (
             customer_health.exact_sum('score_change_28_days'), 'count(score_change_28_days)'
         )) }} as mean_score_change_28_days,
         cast(sum(case
-            when band_7_days_ago is not null and band is distinct from band_7_days_ago then 1
+            when
+                band_7_days_ago is not null
+                and {{ customer_health.is_distinct('band', 'band_7_days_ago') }}
+                then 1
             else 0
         end) as bigint) as moved_account_count,
         cast(sum(case when band_rank > band_rank_7_days_ago then 1 else 0 end) as bigint)

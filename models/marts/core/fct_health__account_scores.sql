@@ -80,3 +80,4 @@ final as (
 )
 
 select * from final
+{{ customer_health.stored_order(['as_of_date', 'account_id']) }}

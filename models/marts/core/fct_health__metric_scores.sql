@@ -58,3 +58,4 @@ final as (
 )
 
 select * from final
+{{ customer_health.stored_order(['as_of_date', 'account_id']) }}

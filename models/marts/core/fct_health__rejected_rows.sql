@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental',
-    incremental_strategy='delete+insert',
+    incremental_strategy=customer_health.keyed_strategy(),
     unique_key=['source_table', 'row_key', 'rejection_reason'],
     on_schema_change='fail',
     full_refresh=var('customer_health__allow_full_refresh', false)

@@ -51,7 +51,7 @@ final as (
         earlier_value,
         later_value,
         case when change_points > 0 then '+' else '' end
-        || cast(cast(change_points as decimal(28, 1)) as {{ dbt.type_string() }})
+        || {{ customer_health.decimal_text('change_points', 1) }}
         || ' points: ' || metric_label || ' '
         || {{ customer_health.number_text('earlier_value') }}
         || ' → ' || {{ customer_health.number_text('later_value') }} as driver_text
@@ -59,3 +59,4 @@ final as (
 )
 
 select * from final
+{{ customer_health.stored_order(['as_of_date', 'account_id']) }}

@@ -24,15 +24,20 @@ newest_accounts as (
         on account_scores.as_of_date = newest.as_of_date
 ),
 
-compared_versions as (
-    select distinct scoring_version
+all_versions as (
+    select scoring_version
     from newest_accounts
 
-    union
+    union all
 
     select scoring_version
     from scoring_versions
     where status = 'challenger'
+),
+
+compared_versions as (
+    select distinct scoring_version
+    from all_versions
 ),
 
 all_bands as (

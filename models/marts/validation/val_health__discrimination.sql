@@ -90,13 +90,13 @@ within_plans as (
         predictor_key,
         cast(sum(observation_count) as bigint) as observation_count,
         cast(sum(churned_observation_count) as bigint) as churned_observation_count,
-        cast(null as decimal(28, 12)) as churned_arr_amount,
+        {{ customer_health.to_decimal('null') }} as churned_arr_amount,
         sum(lost_pair_count) as lost_pair_count,
         sum(pair_count) as pair_count,
-        cast(null as decimal(28, 12)) as caught_at_10_percent,
-        cast(null as decimal(28, 12)) as caught_at_20_percent,
-        cast(null as decimal(28, 12)) as caught_at_capacity,
-        cast(null as decimal(28, 12)) as caught_arr_at_capacity
+        {{ customer_health.to_decimal('null') }} as caught_at_10_percent,
+        {{ customer_health.to_decimal('null') }} as caught_at_20_percent,
+        {{ customer_health.to_decimal('null') }} as caught_at_capacity,
+        {{ customer_health.to_decimal('null') }} as caught_arr_at_capacity
     from summed
     where slice_kind = 'plan'
     group by 1, 2, 3, 4, 5, 6, 7, 8, 9
