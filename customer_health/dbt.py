@@ -8,22 +8,43 @@ that ran are counted, and each of them must have ended well.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import logging
 import os
+import re
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from customer_health.errors import HealthError, first_line, what_the_machine_lacks
 from customer_health.progress import Reporter
 from customer_health.settings import PREFIX, Settings, validate_vars
 
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+    from customer_health.fold import Folded
+
 TESTS = {"test", "unit_test"}
 _ENDED_WELL = {"success", "pass", "warn", "no-op"}
+
+# The only variables of ours that shape the project itself (which nodes there are, how they are
+# configured). All others are read when a node runs, so they need no new parsing.
+_SHAPING = ("publishing", "allow_full_refresh")
+PARSED = "partial_parse.msgpack"  # what dbt keeps of the parsed project, in its target folder
+# Folder that several homes share, where parsing again and again is slow (our own tests).
+PARSED_VARIABLE = "CUSTOMER_HEALTH_PARSED"
+_HOME_VARIABLE = "CUSTOMER_HEALTH_HOME"
+_HOME_AS_FOLDER = re.compile(
+    r"""\{\{\s*env_var\(\s*['"]CUSTOMER_HEALTH_HOME['"]\s*(,\s*['"][^'"]*['"]\s*)?\)\s*\}\}/"""
+)
+_parsed: dict[tuple[Any, frozenset[str]], Folded] = {}
 
 
 @dataclass(frozen=True)
@@ -141,6 +162,11 @@ def run_dbt(
 ) -> Outcome:
     """Run one dbt command and let go of every database afterwards.
 
+    The project is parsed once per run. Unit tests never run here: they test the code and not the
+    data. Snapshots run only for a publication, when the variable `publishing` is set. The tests of
+    a model run together (see `fold`); where one fails they run one by one, so that the outcome is
+    that of each test.
+
     Args:
         settings: project, home and target.
         command: command of dbt, such as `build`.
@@ -154,12 +180,168 @@ def run_dbt(
         HealthError: when dbt cannot run at all (project, profile, connection).
         KeyboardInterrupt: when the run was interrupted.
     """
-    from dbt.cli.main import dbtRunner
-
     run_dir.mkdir(parents=True, exist_ok=True)
     validate_vars(variables)
-    progress = _NodeCounter(reporter)
-    prefixed = {f"{PREFIX}{name}": value for name, value in variables.items()}
+    name = name or command
+    project = parse(settings, variables, run_dir=run_dir, name=name)
+    answer = _invoke(
+        settings,
+        command,
+        variables,
+        run_dir,
+        arguments=[*arguments, *_without_publishing(project.manifest, variables)],
+        manifest=project.manifest,
+        callback=_NodeCounter(reporter),
+    )
+    results = getattr(answer.result, "results", None)
+    if results is None:
+        raise _could_not_run(name, answer.exception, run_dir)
+    answer.result.write(str(run_dir / f"{name}_results.json"))
+    nodes = [_node(result) for result in results]
+    one_by_one = partial(_one_by_one, settings, variables, run_dir, project)
+    return Outcome(command=name, nodes=tuple(_unfolded(nodes, project, one_by_one)))
+
+
+def _unfolded(
+    nodes: Sequence[Node], project: Folded, one_by_one: Callable[[list[str]], list[Node]]
+) -> Iterator[Node]:
+    """Every test by itself, where tests ran together.
+
+    Args:
+        nodes: what ran.
+        project: the parsed project.
+        one_by_one: runs the tests behind nodes that failed.
+    """
+    failed = [
+        node.unique_id
+        for node in nodes
+        if node.unique_id in project.tests and node.status not in {"pass", "skipped"}
+    ]
+    for node in nodes:
+        for test in project.tests.get(node.unique_id, ()):
+            if node.unique_id not in failed:
+                severity = str(test.config.severity).lower()
+                yield replace(node, unique_id=test.unique_id, name=test.name, severity=severity)
+        # What fails together and holds one by one is still no pass.
+        if node.unique_id not in project.tests:
+            yield node
+    if failed:
+        by_itself = one_by_one(failed)
+        yield from by_itself
+        if not any(node.failed for node in by_itself):
+            yield from (node for node in nodes if node.unique_id in failed)
+
+
+def _one_by_one(
+    settings: Settings,
+    variables: Mapping[str, Any],
+    run_dir: Path,
+    project: Folded,
+    failed: list[str],
+) -> list[Node]:
+    """Run the tests that failed together by themselves.
+
+    Raises:
+        HealthError: when dbt cannot run them.
+    """
+    names = [name for unique_id in failed for name in project.unfold(unique_id)]
+    answer = _invoke(
+        settings,
+        "test",
+        variables,
+        run_dir,
+        arguments=["--select", *names],
+        manifest=project.manifest,
+    )
+    results = getattr(answer.result, "results", None)
+    if results is None:
+        raise _could_not_run("test", answer.exception, run_dir)
+    return [_node(result) for result in results]
+
+
+def parse(
+    settings: Settings, variables: Mapping[str, Any], *, run_dir: Path, name: str = "parse"
+) -> Folded:
+    """The parsed project, with the tests of a model put together.
+
+    The first time in a run it comes from dbt's own file in the target folder, where dbt reads what
+    has changed since; after that from memory.
+
+    Args:
+        settings: project, home and target.
+        variables: as for `run_dbt`; only those that shape the project matter.
+        run_dir: folder of the run, gets dbt.log; one run parses once.
+        name: what the command is called in messages.
+
+    Raises:
+        HealthError: when the project or the profile cannot be read.
+    """
+    from customer_health.fold import fold
+
+    shaping = {key: True for key in _SHAPING if key == "publishing" or variables.get(key)}
+    key = (run_dir, settings.project_dir, settings.target)
+    for (known, parsed_for), project in _parsed.items():
+        if known == key and shaping.keys() <= parsed_for:
+            return project
+    _parsed.clear()  # each takes 50 MB
+    settings.dbt_target.mkdir(parents=True, exist_ok=True)
+    shared = _shared_file(settings, shaping)
+    own = settings.dbt_target / PARSED
+    if shared is not None and shared.is_file() and not own.exists():
+        with suppress(OSError):
+            shutil.copyfile(shared, own)
+    answer = _invoke(settings, "parse", shaping, run_dir, home=_home_to_parse_for(settings))
+    if answer.result is None:
+        raise _could_not_run(name, answer.exception, run_dir)
+    if shared is not None and own.is_file():
+        written = shared.with_name(f"{shared.name}.{os.getpid()}")
+        with suppress(OSError):
+            shutil.copyfile(own, written)
+            written.replace(shared)
+    answer.result.unit_tests.clear()
+    _parsed[key, frozenset(shaping)] = project = fold(answer.result)
+    return project
+
+
+def _shared_file(settings: Settings, shaping: Mapping[str, Any]) -> Path | None:
+    """The file that homes share, where CUSTOMER_HEALTH_PARSED names a folder.
+
+    It is a matter of speed alone: dbt compares what it holds with every file of the project.
+    """
+    folder = os.environ.get(PARSED_VARIABLE)
+    if not folder:
+        return None
+    parts = [
+        str(settings.project_dir),
+        settings.target,
+        *shaping,
+        os.environ.get("DBT_PROFILES_DIR"),
+    ]
+    return Path(folder) / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.msgpack"
+
+
+def _invoke(
+    settings: Settings,
+    command: str,
+    variables: Mapping[str, Any],
+    run_dir: Path,
+    *,
+    arguments: Sequence[str] = (),
+    manifest: Manifest | None = None,
+    callback: Any = None,
+    home: str | None = None,
+) -> Any:
+    """The answer of dbt to one command; every database is closed again.
+
+    dbt writes none of its artefacts: the manifest alone takes seconds, and nobody reads it. Its log
+    has the level `info`, which holds every error; DBT_LOG_LEVEL_FILE=debug adds all statements.
+
+    Raises:
+        KeyboardInterrupt: when it was interrupted.
+    """
+    from dbt.cli.main import dbtRunner
+
+    prefixed = {f"{PREFIX}{key}": value for key, value in variables.items()}
     command_line = [
         command,
         *("--project-dir", str(settings.project_dir)),
@@ -167,25 +349,62 @@ def run_dbt(
         *(("--target", settings.target) if settings.target else ()),
         *("--target-path", str(settings.dbt_target)),
         *("--log-path", str(run_dir)),
-        *("--log-level", "none", "--log-level-file", "debug"),
-        *("--no-use-colors", "--no-use-colors-file"),
+        *("--log-level", "none"),
+        *("--log-level-file", os.environ.get("DBT_LOG_LEVEL_FILE") or "info"),
+        *("--no-use-colors", "--no-use-colors-file", "--no-write-json"),
         "--no-send-anonymous-usage-stats",
         *("--vars", json.dumps(prefixed)),
         *arguments,
     ]
-    with _environment(settings), _quiet_logging():
+    with _environment(home or str(settings.home)), _quiet_logging():
         try:
-            answer = dbtRunner(callbacks=[progress]).invoke(command_line)
+            runner = dbtRunner(manifest=manifest, callbacks=[callback] if callback else [])
+            answer = runner.invoke(command_line)
         finally:
             release_connections()
     if isinstance(answer.exception, KeyboardInterrupt | SystemExit):
         raise answer.exception
-    results = getattr(answer.result, "results", None)
-    if results is None:
-        raise _could_not_run(name or command, answer.exception, run_dir)
-    kept = run_dir / f"{name or command}_results.json"
-    _keep_results(settings.dbt_target / "run_results.json", kept)
-    return Outcome(command=name or command, nodes=tuple(_node(result) for result in results))
+    return answer
+
+
+def _without_publishing(manifest: Manifest, variables: Mapping[str, Any]) -> list[str]:
+    """Arguments that leave out the snapshots until a publication takes them.
+
+    Only a snapshot that another model reads is no matter of publishing: it would be disabled
+    outside of it, and with it that model.
+    """
+    if variables.get("publishing"):
+        return []
+    read = {
+        parent
+        for node in manifest.nodes.values()
+        if str(node.resource_type) not in TESTS
+        for parent in node.depends_on_nodes
+    }
+    snapshots = {
+        unique_id: node.name
+        for unique_id, node in manifest.nodes.items()
+        if unique_id.startswith("snapshot.")
+    }
+    waiting = sorted(name for unique_id, name in snapshots.items() if unique_id not in read)
+    return ["--exclude", *waiting] if waiting else []
+
+
+def _home_to_parse_for(settings: Settings) -> str:
+    """The home that the profile sees while dbt parses, which opens no database.
+
+    The name of a database is the name of its file. Where the profile takes the home for nothing but
+    a folder, the parsed project is the same for every home; it is not the same for a copy of the
+    project, since seeds are parsed with their full path.
+    """
+    folder = os.environ.get("DBT_PROFILES_DIR") or str(settings.project_dir)
+    try:
+        text = (Path(folder) / "profiles.yml").read_text(encoding="utf-8")
+    except OSError:
+        return str(settings.home)
+    if _HOME_VARIABLE in _HOME_AS_FOLDER.sub("", text):
+        return str(settings.home)
+    return str(settings.project_dir / "home")
 
 
 def outcome_of_file(target_dir: Path) -> Outcome:
@@ -239,6 +458,15 @@ def outcome_of_file(target_dir: Path) -> Outcome:
             "stopped in the middle; run `customer-health run`"
         )
     return outcome
+
+
+def adapter_of_file(target_dir: Path) -> str | None:
+    """The engine that the last dbt command with artefacts worked on; None where none is told."""
+    try:
+        manifest = json.loads((target_dir / "manifest.json").read_text(encoding="utf-8"))
+        return str(manifest["metadata"]["adapter_type"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def release_connections() -> None:
@@ -324,12 +552,6 @@ def _profiles_arguments(settings: Settings) -> tuple[str, ...]:
     return ()
 
 
-def _keep_results(source: Path, copy: Path) -> None:
-    """Keep dbt's answer in the folder of the run; the target folder is used again."""
-    if source.is_file():
-        copy.write_bytes(source.read_bytes())
-
-
 @contextmanager
 def _quiet_logging() -> Iterator[None]:
     """On a full disk Python would print a traceback for every line that dbt cannot log."""
@@ -342,16 +564,16 @@ def _quiet_logging() -> Iterator[None]:
 
 
 @contextmanager
-def _environment(settings: Settings) -> Iterator[None]:
+def _environment(home: str) -> Iterator[None]:
     """What the profile reads from the environment; dbt also changes the working folder."""
-    before = os.environ.get("CUSTOMER_HEALTH_HOME")
+    before = os.environ.get(_HOME_VARIABLE)
     folder = Path.cwd()
-    os.environ["CUSTOMER_HEALTH_HOME"] = str(settings.home)
+    os.environ[_HOME_VARIABLE] = home
     try:
         yield
     finally:
         os.chdir(folder)
         if before is None:
-            del os.environ["CUSTOMER_HEALTH_HOME"]
+            del os.environ[_HOME_VARIABLE]
         else:
-            os.environ["CUSTOMER_HEALTH_HOME"] = before
+            os.environ[_HOME_VARIABLE] = before

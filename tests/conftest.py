@@ -1,6 +1,12 @@
 """Shared by the quick tests and the fault tests: the mark `fault`, and signals as in a terminal."""
 
+import atexit
+import os
+import shutil
 import signal
+import tempfile
+
+from customer_health.dbt import PARSED_VARIABLE
 
 pytest_plugins = ["fault_marks", "plain_terminal"]
 
@@ -9,3 +15,8 @@ pytest_plugins = ["fault_marks", "plain_terminal"]
 # default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hundreds of homes are built from the same project: it is parsed once for all, workers included.
+if PARSED_VARIABLE not in os.environ:
+    os.environ[PARSED_VARIABLE] = tempfile.mkdtemp(prefix="customer-health-parsed-")
+    atexit.register(shutil.rmtree, os.environ[PARSED_VARIABLE], ignore_errors=True)

@@ -26,6 +26,7 @@ import duckdb
 from fault_marks import found_in
 
 from customer_health import demo
+from customer_health.dbt import PARSED_VARIABLE
 from customer_health.publication import open_published, publications_in
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
@@ -157,7 +158,8 @@ def environment(
     clean = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("CUSTOMER_HEALTH_", "DBT_", "PYTEST_")) and name not in without
+        if (name == PARSED_VARIABLE or not name.startswith(("CUSTOMER_HEALTH_", "DBT_", "PYTEST_")))
+        and name not in without
     }
     return clean | {
         "DBT_TARGET_PATH": str(home / "target"),
