@@ -262,6 +262,7 @@ def demo(
 
     state = _state(ctx, json_output)
     settings = state.settings(home)
+    _need_duckdb(settings, "demo")
     reporter = state.reporter()
     parameters = {"accounts": accounts, "days": days, "events": events, "seed": seed}
 
@@ -416,10 +417,11 @@ def _check_gate(
     accept_volume: bool,
 ) -> None:
     """`check landing` and `check candidate`."""
-    from customer_health import data_docs, gates, pipeline, publication
-    from customer_health.gate_engines import newest_scored_date
-    from customer_health.targets import postgres_target
+    from customer_health import data_docs, gates, pipeline
+    from customer_health.warehouses import warehouse_of
+    from customer_health.warehouses.base import UnreachableError
 
+    warehouse = warehouse_of(settings)
     reporter = state.reporter()
     is_landing = what is What.LANDING
     if is_landing:
@@ -427,12 +429,11 @@ def _check_gate(
     elif as_of is not None:
         day = parse_date(as_of, "--as-of")
     else:
-        target = postgres_target(settings)
-        if target is None:
-            day = publication.read_candidate(settings).as_of_date
-        else:
-            day = newest_scored_date(*target)
-    last = publication.last_publication(settings)
+        day = warehouse.read_candidate().as_of_date
+    try:
+        last = warehouse.last_publication()
+    except UnreachableError:
+        last = None  # the report of the gate says it
     with reporter.step(f"{what} gate"):
         gate: gates.GateName = "landing" if is_landing else "candidate"
         report = pipeline.judge(settings, gate, day, last, accept_volume)
@@ -503,11 +504,12 @@ def rollback(
     """
     from customer_health import pipeline
     from customer_health import rollback as going_back
+    from customer_health.warehouses import warehouse_of
 
     state = _state(ctx, json_output)
     settings = state.settings()
     if list_only:
-        kept = going_back.list_kept(settings)
+        kept = warehouse_of(settings).list_kept()
         if state.wants_json:
             state.print_json({"kept": [each.to_dict() for each in kept]})
         elif kept:
@@ -517,12 +519,12 @@ def rollback(
         return
     reporter = state.reporter()
     with pipeline.locked_run(settings, "rollback", reporter) as this_run:
-        plan = going_back.plan_rollback(settings, publication_id)
+        plan = warehouse_of(settings).plan_rollback(publication_id)
         for remark in plan.remarks:
             reporter.note(remark)
         _ask(state, going_back.in_words(plan), yes)
         with reporter.step("rollback"):
-            this_run.publication = going_back.roll_back(settings, plan)
+            this_run.publication = warehouse_of(settings).roll_back(plan)
         this_run.facts["withdrawn"] = sorted(plan.withdrawn)
     if state.wants_json:
         state.print_json({"result": "ok", **this_run.to_dict()})
@@ -571,6 +573,7 @@ def forget(
 
     state = _state(ctx, json_output)
     settings = state.settings()
+    _need_duckdb(settings, "forget")
     reporter = state.reporter()
     with pipeline.locked_run(settings, "forget", reporter) as this_run:
         request = forgetting.prepare(settings, account=account, user=user)
@@ -612,11 +615,13 @@ def explain(
         customer-health explain A00042 --json
     """
     from customer_health import explain as explaining
+    from customer_health.warehouses import warehouse_of
 
     state = _state(ctx, json_output)
     settings = state.settings()
     day = None if as_of is None else parse_date(as_of, "--as-of")
-    explanation = explaining.explain(settings.published, account, day)
+    with warehouse_of(settings).reader() as reader:
+        explanation = explaining.explain_from(reader, account, day)
     if state.wants_json:
         state.print_json(explanation.to_dict())
     else:
@@ -720,6 +725,7 @@ def validate(
 
     state = _state(ctx, json_output)
     settings = state.settings()
+    _need_duckdb(settings, "validate")
     options = command.Options(
         version=None if version is None else parse_version(version, "--version"),
         scorecard=scorecard,
@@ -784,6 +790,7 @@ def export(
 
     state = _state(ctx, json_output)
     settings = state.settings()
+    _need_duckdb(settings, "export")
     if list_only:
         tables = exporting.list_tables(settings.published)
         if state.wants_json:
@@ -849,6 +856,7 @@ def anchors(
 
     state = _state(ctx, False)
     settings = state.settings()
+    _need_duckdb(settings, "anchors")
     window = _window(window_from, window_to)
     reporter = state.reporter()
     with pipeline.locked_run(settings, "anchors", reporter):
@@ -909,6 +917,7 @@ def base_rates(
 
     state = _state(ctx, False)
     settings = state.settings()
+    _need_duckdb(settings, "base-rates")
     window = _window(window_from, window_to)
     reporter = state.reporter()
     with pipeline.locked_run(settings, "base-rates", reporter):
@@ -1024,6 +1033,7 @@ def train(
 
     state = _state(ctx, json_output)
     settings = state.settings()
+    _need_duckdb(settings, "train")
     reporter = state.reporter()
     first, last = _fit_window(window_from, window_to)
     with pipeline.locked_run(settings, "train", reporter), reporter.step("train"):
@@ -1097,6 +1107,7 @@ def tune(
 
     state = _state(ctx, json_output)
     settings = state.settings()
+    _need_duckdb(settings, "tune")
     reporter = state.reporter()
     first, last = _fit_window(window_from, window_to)
     with pipeline.locked_run(settings, "tune", reporter), reporter.step("tune"):
@@ -1173,8 +1184,10 @@ def what_if(
     from customer_health.fitting import what_if as trying
 
     state = _state(ctx, json_output)
+    settings = state.settings()
+    _need_duckdb(settings, "what-if")
     found = trying.what_if(
-        state.settings(),
+        settings,
         weights_file=weights,
         sets=set_weight or [],
         version=version,
@@ -1243,6 +1256,23 @@ def _state(ctx: typer.Context, wants_json: bool) -> State:
     return state
 
 
+def _need_duckdb(settings: Settings, command: str) -> None:
+    """Refuse a command that works on the files of the home folder where the marts are elsewhere.
+
+    Raises:
+        UsageError: naming the engine of the dbt target.
+    """
+    from customer_health.targets import DUCKDB, target_type
+
+    engine = target_type(settings)
+    if engine != DUCKDB:
+        raise UsageError(
+            f"`customer-health {command}` works on DuckDB files only, and the dbt target is of "
+            f"type {engine}; run, check, publish, rollback, status and explain know it "
+            "(docs/engines.md)"
+        )
+
+
 def _ask(state: State, what: str, yes: bool) -> None:
     """Have a person agree to what a command is about to do.
 
@@ -1286,11 +1316,14 @@ def _fit_window(first: str | None, last: str | None) -> tuple[date | None, date 
 
 def _tell_publication(state: State, settings: Settings, publication: Publication) -> None:
     """One paragraph about what readers have now."""
+    from customer_health.warehouses import warehouse_of
+
     state.out.print(
         f"[bold green]Published[/bold green] {publication.publication_id}: scores of "
         f"{publication.as_of_date} for {publication.scored_account_count:,} of "
         f"{publication.account_count:,} accounts, {publication.checks_passed} of "
-        f"{publication.checks_run} checks passed. Readers open {escape(str(settings.published))}",
+        f"{publication.checks_run} checks passed. Readers open "
+        f"{escape(warehouse_of(settings).where_readers_look())}",
         soft_wrap=True,
         highlight=False,
     )

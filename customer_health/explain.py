@@ -12,11 +12,10 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -24,8 +23,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from customer_health.errors import HealthError, UsageError
-from customer_health.publication import MARTS_SCHEMA, open_published
+from customer_health.errors import UsageError
+from customer_health.warehouses.base import Reader
+from customer_health.warehouses.duckdb import open_copy
 
 CHANGE_LAG = "28"
 CHURN_PROBABILITY = "churn_probability"
@@ -122,45 +122,35 @@ def explain(published: Path, account: str, as_of: date | None = None) -> Explana
         UsageError: when no account, or more than one, is meant, or there is no row of that date.
         HealthError: when nothing was published, or the copy cannot be read.
     """
-    if not published.exists():
-        raise HealthError(
-            f"nothing is published yet ({published}): run `customer-health run`, or "
-            "`customer-health demo` for demo data"
-        )
-    try:
-        with open_published(published) as connection:
-            return _read(connection, account, as_of)
-    except duckdb.Error as error:
-        raise HealthError(
-            f"{published} cannot be read ({_one_line(error)}): look at `customer-health status`"
-        ) from error
+    with open_copy(published) as reader:
+        return explain_from(reader, account, as_of)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, text: str, as_of: date | None) -> Explanation:
-    """The explanation, from an open readers' copy."""
-    account_id = find_account(connection, text)
+def explain_from(reader: Reader, text: str, as_of: date | None = None) -> Explanation:
+    """The explanation from what readers have, on whatever engine; as `explain`."""
+    account_id = find_account(reader, text)
     account = _rows(
-        connection,
+        reader,
         _ACCOUNT_COLUMNS,
         "bi_health__account_360 where account_id = ?",
         [account_id],
     )[0]
     day = as_of or account["as_of_date"]
     scores = _rows(
-        connection,
+        reader,
         _SCORE_COLUMNS,
         "fct_health__account_scores where account_id = ? and as_of_date = ?",
         [account_id, day],
     )
     if not scores and as_of is not None:
-        raise UsageError(_no_row(connection, account_id, as_of))
+        raise UsageError(_no_row(reader, account_id, as_of))
     score = scores[0] if scores else None
     metrics: list[dict[str, Any]] = []
     changes: list[dict[str, Any]] = []
     earlier = None
     if score is not None:
         metrics = _rows(
-            connection,
+            reader,
             _METRIC_COLUMNS,
             """
             fct_health__metric_scores
@@ -170,7 +160,7 @@ def _read(connection: duckdb.DuckDBPyConnection, text: str, as_of: date | None) 
             [account_id, day, score["scoring_version"], score["scorecard_key"]],
         )
         changes = _rows(
-            connection,
+            reader,
             _CHANGE_COLUMNS,
             """
             fct_health__score_changes
@@ -179,7 +169,7 @@ def _read(connection: duckdb.DuckDBPyConnection, text: str, as_of: date | None) 
             """,
             [account_id, day, CHANGE_LAG],
         )
-        earlier = _earlier(connection, account_id, score, changes)
+        earlier = _earlier(reader, account_id, score, changes)
     return Explanation(
         account=account,
         as_of=day,
@@ -187,26 +177,24 @@ def _read(connection: duckdb.DuckDBPyConnection, text: str, as_of: date | None) 
         metrics=metrics,
         changes=changes,
         earlier=earlier,
-        band_labels=_band_labels(connection),
-        publication_id=_publication_id(connection),
+        band_labels=_band_labels(reader),
+        publication_id=_publication_id(reader),
     )
 
 
-def find_account(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+def find_account(reader: Reader, text: str) -> str:
     """The id of the account that is meant by an id or a name.
 
     Raises:
         UsageError: for none (with the nearest ones) or several accounts.
     """
-    table = f"{MARTS_SCHEMA}.bi_health__account_360"
-    if connection.execute(f"select count(*) from {table} where account_id = ?", [text]).fetchall()[
-        0
-    ][0]:
+    table = "{marts}.bi_health__account_360"
+    if reader.rows(f"select 1 from {table} where account_id = ?", [text]):
         return text
-    same_name = connection.execute(
+    same_name = reader.rows(
         f"select account_id from {table} where lower(account_name) = lower(?) order by 1",
         [text],
-    ).fetchall()
+    )
     if len(same_name) == 1:
         return str(same_name[0][0])
     if same_name:
@@ -215,28 +203,22 @@ def find_account(connection: duckdb.DuckDBPyConnection, text: str) -> str:
         raise UsageError(
             f"{len(same_name)} accounts have the name {printable(text)}: use an id ({ids}{more})"
         )
-    near = _nearest(connection, text)
+    near = _nearest(reader, text)
     hint = f"; the nearest are {', '.join(near)}" if near else ""
     raise UsageError(f"no account has the id or name {printable(text)}{hint}")
 
 
-def _nearest(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
+def _nearest(reader: Reader, text: str) -> list[str]:
     """Ids and names that look like the text, the most alike first."""
-    rows = connection.execute(
-        f"""
-        select account_id, account_name
-        from {MARTS_SCHEMA}.bi_health__account_360
-        order by
-            greatest(
-                jaro_winkler_similarity(lower(account_id), lower(?)),
-                jaro_winkler_similarity(lower(coalesce(account_name, '')), lower(?)),
-                case when contains(lower(coalesce(account_name, '')), lower(?)) then 0.9 else 0 end
-            ) desc,
-            account_id
-        limit 50
-        """,
-        [text, text, text],
-    ).fetchall()
+    wanted = _pairs(text)
+    rows = sorted(
+        reader.rows(
+            "select account_id, account_name from {marts}.bi_health__account_360 order by 1"
+        ),
+        # Pairs of letters in common are quickly counted, whatever the number of accounts.
+        key=lambda row: max(_overlap(wanted, _pairs(word)) for word in row if word is not None),
+        reverse=True,
+    )[:50]
 
     def alike(row: tuple[Any, ...]) -> float:
         return max(
@@ -252,83 +234,87 @@ def _nearest(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
     ]
 
 
-def _no_row(connection: duckdb.DuckDBPyConnection, account_id: str, as_of: date) -> str:
+def _pairs(text: str) -> set[str]:
+    """Neighbouring letters of a text."""
+    lower = f" {text.lower()} "
+    return {lower[place : place + 2] for place in range(len(lower) - 1)}
+
+
+def _overlap(one: set[str], other: set[str]) -> float:
+    """Share of pairs in common, 0 to 1."""
+    return len(one & other) / len(one | other)
+
+
+def _no_row(reader: Reader, account_id: str, as_of: date) -> str:
     """Why there is no score of that date, with the nearest dates that have one."""
-    before, after = connection.execute(
-        f"""
+    before, after = reader.rows(
+        """
         select
             max(case when as_of_date < ? then as_of_date end),
             min(case when as_of_date > ? then as_of_date end)
-        from {MARTS_SCHEMA}.fct_health__account_scores
+        from {marts}.fct_health__account_scores
         where account_id = ?
         """,
         [as_of, as_of, account_id],
-    ).fetchall()[0]
+    )[0]
     dates = " and ".join(str(day) for day in (before, after) if day is not None)
     hint = f"the nearest dates with one: {dates}" if dates else "it has none at all"
     return f"--as-of: account {printable(account_id)} has no score of {as_of}; {hint}"
 
 
 def _earlier(
-    connection: duckdb.DuckDBPyConnection,
+    reader: Reader,
     account_id: str,
     score: dict[str, Any],
     changes: list[dict[str, Any]],
 ) -> dict[str, Any] | None:
     """The score row that the change is measured from; None when there is none."""
+    compared = changes[0]["compared_date"] if changes else None
     rows = _rows(
-        connection,
+        reader,
         ("as_of_date", "health_score", "health_score_exact", "band"),
         """
-        fct_health__account_scores
-        where account_id = ? and as_of_date = coalesce(?, ?::date - ?::integer)
+        fct_health__account_scores where account_id = ? and as_of_date = ?
         """,
-        [
-            account_id,
-            changes[0]["compared_date"] if changes else None,
-            score["as_of_date"],
-            int(CHANGE_LAG),
-        ],
+        [account_id, compared or score["as_of_date"] - timedelta(days=int(CHANGE_LAG))],
     )
     return rows[0] if rows else None
 
 
-def _band_labels(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+def _band_labels(reader: Reader) -> dict[str, str]:
     """Labels of the bands as the base shows them now."""
-    rows = connection.execute(
-        f"""
+    rows = reader.rows(
+        """
         select band, min(band_label)
-        from {MARTS_SCHEMA}.bi_health__account_360
+        from {marts}.bi_health__account_360
         where band is not null and band_label is not null
         group by 1
         """
-    ).fetchall()
+    )
     return {str(band): str(label) for band, label in rows}
 
 
-def _publication_id(connection: duckdb.DuckDBPyConnection) -> str:
+def _publication_id(reader: Reader) -> str:
     """Id of the publication that is open."""
-    rows = connection.execute(
-        f"""
+    rows = reader.rows(
+        """
         select publication_id
-        from {MARTS_SCHEMA}.fct_health__publications
+        from {marts}.fct_health__publications
         order by published_at desc, publication_id desc
         limit 1
         """
-    ).fetchall()
+    )
     return str(rows[0][0]) if rows else ""
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection,
+    reader: Reader,
     columns: Sequence[str],
     source: str,
     parameters: list[Any],
 ) -> list[dict[str, Any]]:
     """Rows of a mart as dictionaries; `source` is ours, what was typed comes as parameters."""
-    found = connection.execute(
-        f"select {', '.join(columns)} from {MARTS_SCHEMA}.{source.strip()}", parameters
-    ).fetchall()
+    found = reader.rows(f"select {', '.join(columns)} from {{marts}}.{source.strip()}", parameters)
     return [dict(zip(columns, row, strict=True)) for row in found]
 
 
@@ -841,8 +827,3 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
         key: value.isoformat() if isinstance(value, date | datetime) else value
         for key, value in row.items()
     }
-
-
-def _one_line(error: Exception) -> str:
-    """The first sentence of an error."""
-    return " ".join(str(error).split())[:160]

@@ -88,6 +88,10 @@ class Engine(ABC):
         """Execute a statement as it is: `%` in it is no parameter."""
         return connection.execution_options(no_parameters=True).exec_driver_sql(sql)
 
+    def leave(self, connection: Connection) -> None:
+        """Called when all is judged, before the session ends."""
+        return
+
     @abstractmethod
     def without_secrets(self, text: str) -> str:
         """A message of the database, without what nobody should read in a log."""
@@ -117,6 +121,30 @@ class Engine(ABC):
         """The statement that keeps the rows of a query for this session."""
         return f"create temporary table {name} as {query}"
 
+    def keep_rows(
+        self,
+        connection: Connection,
+        name: str,
+        columns: Mapping[str, str],
+        rows: Iterable[Sequence[Any]],
+    ) -> None:
+        """Create a relation of this session from values; they are bound, never written into SQL.
+
+        Args:
+            connection: its connection.
+            name: of the relation.
+            columns: SQL type by name.
+            rows: values in that order.
+        """
+        from sqlalchemy import text
+
+        empty = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in columns.items())
+        self.run(connection, self.create_table(name, f"select {empty} where false"))
+        places = ", ".join(f":{column}" for column in columns)
+        values = [dict(zip(columns, row, strict=True)) for row in rows]
+        if values:
+            connection.execute(text(f"insert into {name} values ({places})"), values)
+
     # -- reading columns -------------------------------------------------------------------------
     @abstractmethod
     def type_class(self, type_name: str) -> TypeClass:
@@ -129,6 +157,18 @@ class Engine(ABC):
     @abstractmethod
     def zoned_text(self, text: str) -> str:
         """SQL: text that looks like an instant, as a timestamp in UTC; without offset it is UTC."""
+
+    def is_finite(self, instant: str) -> str:
+        """SQL: whether a timestamp is one, and no infinity."""
+        return f"isfinite({instant})"
+
+    def epoch(self, instant: str) -> str:
+        """SQL: seconds from 1970 on, with their fraction."""
+        return f"extract(epoch from {instant})"
+
+    def is_until(self, instant: str, clock: str) -> str:
+        """SQL: whether a timestamp is no later in its day than a time like 17:30:00.000000."""
+        return f"cast({instant} as time) <= time '{clock}'"
 
     def identifier(self, column: str, type_name: str) -> str:
         """SQL: a column as text, blank taken as null."""
@@ -477,29 +517,3 @@ def text_literal(value: str) -> str:
 def trimmed(column: str) -> str:
     """SQL: a column as trimmed text, blank taken as null."""
     return f"nullif(trim(cast({column} as varchar)), '')"
-
-
-def keep_rows(
-    engine: Engine,
-    connection: Connection,
-    name: str,
-    columns: Mapping[str, str],
-    rows: Iterable[Sequence[Any]],
-) -> None:
-    """Create a relation of this session from values; they are bound, never written into SQL.
-
-    Args:
-        engine: where.
-        connection: its connection.
-        name: of the relation.
-        columns: SQL type by name.
-        rows: values in that order.
-    """
-    from sqlalchemy import text
-
-    empty = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in columns.items())
-    engine.run(connection, engine.create_table(name, f"select {empty} where false"))
-    places = ", ".join(f":{column}" for column in columns)
-    values = [dict(zip(columns, row, strict=True)) for row in rows]
-    if values:
-        connection.execute(text(f"insert into {name} values ({places})"), values)

@@ -22,7 +22,7 @@ from datetime import date, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from customer_health.gate_engines import Engine, keep_rows, quoted, text_literal, trimmed
+from customer_health.gate_engines import Engine, quoted, text_literal, trimmed
 from customer_health.gate_report import SAMPLE_KEYS, count, measured, percent
 
 if TYPE_CHECKING:
@@ -204,11 +204,11 @@ def _scale_forms(
     return [Form(scale["score"], "above_scale", f"({condition})", example, words)]
 
 
-def view_query(reading: Reading, as_of_date: date) -> str:
+def view_query(engine: Engine, reading: Reading, as_of_date: date) -> str:
     """The query behind the view that the suite of the table judges."""
     selected = [f"{reading.row_key} as row_key"]
     if reading.newest is not None:
-        selected.append(f"{_age_days(reading.newest, as_of_date)} as age_days")
+        selected.append(f"{_age_days(engine, reading.newest, as_of_date)} as age_days")
     selected += [f"{sql} as {quoted(column)}" for column, sql in reading.typed.items()]
     return f"select {', '.join(selected)} from {reading.relation}"
 
@@ -217,11 +217,11 @@ def _midnight(day: date) -> str:
     return f"timestamp '{day.isoformat()} 00:00:00'"
 
 
-def _age_days(newest: str, as_of_date: date) -> str:
+def _age_days(engine: Engine, newest: str, as_of_date: date) -> str:
     midnight = _midnight(as_of_date)
-    seconds = f"extract(epoch from {midnight}) - extract(epoch from {newest})"
+    seconds = f"{engine.epoch(midnight)} - {engine.epoch(newest)}"
     return (
-        f"case when isfinite({newest}) and {newest} < {midnight} "
+        f"case when {engine.is_finite(newest)} and {newest} < {midnight} "
         f"then cast({seconds} as double precision) / 86400.0 end"
     )
 
@@ -268,10 +268,10 @@ def look_at_tables(
                 for row, finding in of_table
             ]
             rows_of_days[table] = {row[0]: int(row[3]) for row, _ in of_table}
-    keep_rows(engine, connection, "gate__landing_values", _VALUES, values)
-    keep_rows(engine, connection, "gate__landing_days", _DAYS, days)
+    engine.keep_rows(connection, "gate__landing_values", _VALUES, values)
+    engine.keep_rows(connection, "gate__landing_days", _DAYS, days)
     drift = drift_rows(before.get("tables", {}), tables)
-    keep_rows(engine, connection, "gate__landing_drift", _DRIFT, drift)
+    engine.keep_rows(connection, "gate__landing_drift", _DRIFT, drift)
     return Landed({"tables": tables, "accepted_days": {}}, rows_of_days)
 
 
@@ -285,7 +285,7 @@ def _statistics(
     values: list[tuple[Any, ...]],
 ) -> tuple[dict[str, Any], datetime | None]:
     """Statistics of a table and its newest instant; rows of landing_values go to `values`."""
-    asked: list[str] = ["count(*)", _newest_sql(reading, as_of_date)]
+    asked: list[str] = ["count(*)", _newest_sql(engine, reading, as_of_date)]
     for column in reading.present:
         sql = reading.typed[column]
         asked.append(f"count({sql})")
@@ -326,10 +326,11 @@ def _statistics(
     return {"rows": row_count, "columns": columns, "extra": reading.extra}, newest
 
 
-def _newest_sql(reading: Reading, as_of_date: date) -> str:
+def _newest_sql(engine: Engine, reading: Reading, as_of_date: date) -> str:
     if reading.newest is None:
         return "cast(null as timestamp)"
-    is_before = f"isfinite({reading.newest}) and {reading.newest} < {_midnight(as_of_date)}"
+    midnight = _midnight(as_of_date)
+    is_before = f"{engine.is_finite(reading.newest)} and {reading.newest} < {midnight}"
     return f"max(case when {is_before} then {reading.newest} end)"
 
 
@@ -421,7 +422,7 @@ def _volumes(
     rows = engine.run(
         connection,
         f"select cast({instant} as date) as day, count(*), "
-        f"sum(case when cast({instant} as time) <= time '{clock}' then 1 else 0 end) "
+        f"sum(case when {engine.is_until(instant, clock)} then 1 else 0 end) "
         f"from {reading.relation} where {instant} >= {_midnight(first)} "
         f"and {instant} < {_midnight(as_of_date)} group by 1",
     ).fetchall()

@@ -254,6 +254,7 @@ def _run_checkpoint(request: _Request) -> _Found:
             with session.get_connection() as connection:
                 for asset, of_asset in results:
                     _add_rows(engine, connection, asset, of_asset)
+                engine.leave(connection)
         _keep_results(folder / "uncommitted" / "validations", results_folder / gate)
     known = Known(
         seen=seen,
@@ -538,7 +539,7 @@ def _prepare_raw_tables(
         if table in seen.columns
     }
     for table, reading in readings.items():
-        query = view_query(reading, request.as_of_date)
+        query = view_query(engine, reading, request.as_of_date)
         engine.run(connection, engine.create_view(f"{_PREFIX}{table}", query))
     return look_at_tables(
         engine,

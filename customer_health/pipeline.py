@@ -34,6 +34,8 @@ from customer_health.lock import run_lock
 from customer_health.progress import Reporter
 from customer_health.publication import Publication
 from customer_health.settings import Settings, parse_date, today
+from customer_health.targets import DUCKDB
+from customer_health.warehouses import warehouse_of
 
 if TYPE_CHECKING:
     from customer_health.gates import GateName, GateReport
@@ -122,7 +124,10 @@ def locked_run(settings: Settings, command: str, reporter: Reporter) -> Iterator
             run.run_dir.mkdir()
             _forget_old_runs(settings)
             with _result_of(run, reporter):
-                yield run
+                warehouse = warehouse_of(settings)
+                warehouse.check_ready()
+                with warehouse.lock(run.run_id, command):
+                    yield run
     except OSError as error:
         raise from_os_error(error) from error
     except duckdb.Error as error:
@@ -141,7 +146,7 @@ def run_all(settings: Settings, options: RunOptions, run: Run, reporter: Reporte
     with reporter.step("policy"):
         policy_hashes = check_policy(settings, as_of)
     take_back_history(settings, reporter)
-    last = publication.last_publication(settings)
+    last = warehouse_of(settings).last_publication()
     refuse_older(as_of, last, is_backfill=run.is_backfill)
 
     own = settings.own_staging()
@@ -177,8 +182,8 @@ def publish_by_hand(settings: Settings, run: Run, reporter: Reporter) -> Publica
     was_changed = _was_changed(settings, state)
     with own_writes(settings):
         take_back_history(settings, reporter)
-    last = publication.last_publication(settings)
-    facts = publication.read_candidate(settings)
+    last = warehouse_of(settings).last_publication()
+    facts = warehouse_of(settings).read_candidate()
     by_hand = _built_by_hand(settings, state)
     if by_hand is not None:
         with reporter.step("policy"):
@@ -276,7 +281,7 @@ def _refuse_changed_versions(settings: Settings, hashes: dict[str, str]) -> None
     """A version that was published is immutable: its rows say for ever how a score came about."""
     from customer_health import policy
 
-    last = publication.last_publication(settings)
+    last = warehouse_of(settings).last_publication()
     if last is None:
         return
     changed = policy.changed_versions(hashes, last.policy_hashes)
@@ -306,9 +311,7 @@ def refuse_older(as_of: date, last: Publication | None, *, is_backfill: bool) ->
 
 def take_back_history(settings: Settings, reporter: Reporter) -> None:
     """Void what a dead run left in the candidate, and tell it."""
-    for line in publication.restore_history(settings):
-        reporter.note(line)
-    for line in publication.repair_manifest(settings):
+    for line in warehouse_of(settings).restore_history():
         reporter.note(line)
 
 
@@ -359,39 +362,34 @@ def judge(
 ) -> GateReport:
     """The report of one gate, whatever it says; it is added to the Data Docs.
 
-    It looks at the database of the dbt target, DuckDB or PostgreSQL.
+    It looks at the database of the dbt target.
 
     Raises:
         HealthError: when its database does not exist, or its own files are broken.
         UsageError: when there is nothing to look at, since the project stages all tables itself.
     """
     from customer_health import data_docs, gates
-    from customer_health.targets import postgres_target
 
     if name == "landing" and not landing_tables(settings):
         raise UsageError(
             "the landing gate knows raw tables in the shape of the input contract; this project "
             "stages all of its tables by models of its own"
         )
-    target = postgres_target(settings)
-    file = settings.landing if name == "landing" else settings.candidate
-    if target is None and not file.exists():
-        raise HealthError(missing_database(settings, name))
+    warehouse = warehouse_of(settings)
     if name == "landing":
         schema = settings.project_vars.get("raw_schema")
     else:
-        schema = None if target is None else target[1]
+        schema = warehouse.marts_schema()
     own_thresholds = settings.project_dir / "expectations" / "thresholds.yml"
     report = gates.run_gate(
         name,
-        database=file if target is None else target[0],
+        database=warehouse.gate_database(name),
         home=settings.home,
         as_of_date=as_of,
         using=landing_tables(settings) if name == "landing" else None,
         schema=str(schema) if schema else None,
-        # What was published is a DuckDB file, which says nothing about a database elsewhere.
-        previous_counts=last.row_counts if last is not None and target is None else None,
-        previous_profile=last.profile if last is not None and target is None else None,
+        previous_counts=last.row_counts if last is not None else None,
+        previous_profile=last.profile if last is not None else None,
         accept_volume=accept_volume,
         naive_timezone=str(settings.project_vars.get("naive_timezone") or "").strip() or None,
         thresholds=own_thresholds if own_thresholds.is_file() else None,
@@ -418,17 +416,6 @@ def refuse_unless_passed(report: GateReport) -> None:
     if report.failed and all(check.is_acceptable for check in report.failed):
         hint += "; if it is as it should be, run with --accept-volume"
     raise HealthError(f"{report.summary()}; {hint}", details={"gate": report.to_dict()})
-
-
-def missing_database(settings: Settings, name: GateName) -> str:
-    """What to do when a gate has nothing to look at."""
-    if name == "landing":
-        return (
-            f"there are no raw tables: {settings.landing} does not exist; "
-            "`customer-health demo` makes demo data, docs/configuring.md says how to connect "
-            "your own"
-        )
-    return f"there is no candidate ({settings.candidate}): run `customer-health run`"
 
 
 def build(
@@ -482,7 +469,7 @@ def publish_candidate(
     Raises:
         HealthError: the readers' copy is as it was.
     """
-    facts = publication.read_candidate(settings)
+    facts = warehouse_of(settings).read_candidate()
     as_of = _newest_date(facts, run, reporter)
     with reporter.step("candidate gate"):
         scored = run_gate(settings, "candidate", as_of, run, last, reporter)
@@ -508,7 +495,7 @@ def publish_candidate(
     )
     with reporter.step("publish"), own_writes(settings):
         checks = _gate_checks(settings, run)
-        remarks = publication.publish(settings, published, checks)
+        remarks = warehouse_of(settings).publish(published, checks)
         reporter.detail(f"{published.scored_account_count} of {published.account_count} scored")
     for remark in remarks:
         reporter.warn(remark)
@@ -679,7 +666,7 @@ def version_to_write(settings: Settings, version: str | None) -> tuple[str, dict
     names = [row["scoring_version"] for row in rows]
     if version not in names:
         raise UsageError(f"--version: there is no version {version!r}, only {', '.join(names)}")
-    last = publication.last_publication(settings)
+    last = warehouse_of(settings).last_publication()
     if last is not None and version in {*last.policy_hashes, last.scoring_version}:
         raise HealthError(
             f"version {version} was published and is not changed any more: first "
@@ -781,6 +768,7 @@ def _note_candidate(
         settings.candidate_state,
         {
             "state": state,
+            "engine": warehouse_of(settings).engine,
             "run_id": run.run_id,
             "noted_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "as_of_date": run.as_of.isoformat() if run.as_of else None,
@@ -790,20 +778,9 @@ def _note_candidate(
             "policy_hashes": policy_hashes,
             "row_counts": landed.row_counts,
             "profile": landed.profile,
-            "seal": _seal_of(settings) if state == "built" else None,
+            "seal": warehouse_of(settings).seal() if state == "built" else None,
         },
     )
-
-
-def _seal_of(settings: Settings) -> list[int]:
-    """Size and time of change of the candidate and of its write-ahead log, if there is one."""
-    log = settings.candidate.with_name(f"{settings.candidate.name}.wal")
-    return [
-        number
-        for path in (settings.candidate, log)
-        if path.exists()
-        for number in (path.stat().st_size, path.stat().st_mtime_ns)
-    ]
 
 
 @contextmanager
@@ -823,7 +800,9 @@ def own_writes(settings: Settings) -> Iterator[None]:
         # On a full disk the reason of the refusal matters more; the seal just stays off.
         with suppress(OSError):
             now = _candidate_state(settings)
-            publication.write_json(settings.candidate_state, {**now, "seal": _seal_of(settings)})
+            publication.write_json(
+                settings.candidate_state, {**now, "seal": warehouse_of(settings).seal()}
+            )
 
 
 def _was_changed(settings: Settings, state: dict[str, Any]) -> bool:
@@ -837,18 +816,21 @@ def _was_changed(settings: Settings, state: dict[str, Any]) -> bool:
         return False
     seal = state.get("seal")
     if seal is not None:
-        return bool(seal != _seal_of(settings))
+        return bool(seal != warehouse_of(settings).seal())
     parsed = settings.project_dir / "target" / "manifest.json"
     return parsed.is_file() and parsed.stat().st_mtime > settings.candidate_state.stat().st_mtime
 
 
 def _candidate_state(settings: Settings) -> dict[str, Any]:
-    """What candidate.json says; empty when there is none."""
+    """What candidate.json says; empty when there is none, or one of another engine."""
     try:
         content = json.loads(settings.candidate_state.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    is_ours = content.get("engine", DUCKDB) == warehouse_of(settings).engine
+    return content if is_ours else {}
 
 
 def _require_built(state: dict[str, Any], *, was_changed: bool) -> None:
@@ -890,6 +872,9 @@ def _built_by_hand(settings: Settings, state: dict[str, Any]) -> dbt.Outcome | N
     by_hand_at = datetime.fromtimestamp(results.stat().st_mtime, UTC)
     if state and by_hand_at <= datetime.fromisoformat(state["noted_at"]):
         return None
+    built_on = dbt.adapter_of_file(results.parent)
+    if built_on not in (None, warehouse_of(settings).engine):
+        return None  # by hand, but not what is to be published here
     outcome = dbt.outcome_of_file(results.parent)
     outcome.require_success(settings.project_dir / "logs" / "dbt.log")
     return outcome

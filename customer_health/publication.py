@@ -43,7 +43,7 @@ CANDIDATE_CATALOG = "marts"
 
 _FILE_HEADER_BYTES = 3 * 4096  # of a DuckDB file, before its first block
 _FICLONE = 0x40049409  # ioctl of Linux: share the blocks of a file instead of copying them
-_ROW_COLUMNS = (
+ROW_COLUMNS = (
     "publication_id",
     "published_at",
     "as_of_date",
@@ -142,7 +142,7 @@ class Publication:
 
     def row(self) -> list[Any]:
         """Values of fct_health__publications, in the order of its columns."""
-        return [getattr(self, column) for column in _ROW_COLUMNS]
+        return [getattr(self, column) for column in ROW_COLUMNS]
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON types; instants end in Z."""
@@ -206,14 +206,14 @@ def publications_in(path: Path) -> list[Publication]:
         with open_published(path) as connection:
             _refuse_truncated(connection, path)
             rows = connection.execute(
-                f"select {', '.join(_ROW_COLUMNS)} from {PUBLICATIONS} "
+                f"select {', '.join(ROW_COLUMNS)} from {PUBLICATIONS} "
                 "order by published_at desc, publication_id desc"
             ).fetchall()
     except (duckdb.Error, OSError) as error:
         raise HealthError(f"{path} cannot be read: {first_line(str(error), 160)}") from error
     if not rows:
         raise HealthError(f"{path} lists no publication")
-    return [Publication(**dict(zip(_ROW_COLUMNS, row, strict=True))) for row in rows]
+    return [Publication(**dict(zip(ROW_COLUMNS, row, strict=True))) for row in rows]
 
 
 def _refuse_truncated(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -704,7 +704,7 @@ def _write_row(
     connection = duckdb.connect(str(settings.candidate))
     try:
         connection.execute("begin transaction")
-        _insert(connection, PUBLICATIONS, _ROW_COLUMNS, [publication.row()])
+        _insert(connection, PUBLICATIONS, ROW_COLUMNS, [publication.row()])
         if checks:
             columns = ("publication_id", *(each.name for each in fields(GateCheck)))
             rows = [[publication.publication_id, *check.row()] for check in checks]

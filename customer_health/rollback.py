@@ -13,6 +13,7 @@ next run builds its last days again.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
@@ -70,14 +71,14 @@ class Plan:
 
     Attributes:
         target: the publication that readers would have.
-        path: its database in the publications folder.
+        path: its database in the publications folder; None where it lies in a server.
         current: what readers have now; None when their copy is missing or damaged.
         withdrawn: ids that would not be published any more, kept until the next publication.
         remarks: what was found on the way, one line each.
     """
 
     target: Publication
-    path: Path
+    path: Path | None
     current: Publication | None
     withdrawn: frozenset[str]
     remarks: tuple[str, ...] = ()
@@ -177,9 +178,14 @@ def _find(kept: list[Path], wanted: str, current: Publication | None) -> Path:
     for path in kept:
         if path.stem == wanted:
             return path
-    near = get_close_matches(wanted, [path.stem for path in kept], n=1, cutoff=0.3)
+    raise unknown_publication(wanted, [path.stem for path in kept])
+
+
+def unknown_publication(wanted: str, kept: Sequence[str]) -> UsageError:
+    """What to say about an id that is not among the kept ones."""
+    near = get_close_matches(wanted, kept, n=1, cutoff=0.3)
     hint = f", the nearest is {near[0]}" if near else ""
-    raise UsageError(
+    return UsageError(
         f"no publication {wanted!r} is kept{hint}: `customer-health rollback --list` shows them"
     )
 
@@ -217,12 +223,13 @@ def roll_back(settings: Settings, plan: Plan) -> Publication:
     Raises:
         HealthError, OSError: nothing was replaced.
     """
+    assert plan.path is not None
     if plan.withdrawn:
-        _refuse_candidate(settings)
+        refuse_candidate(settings)
     return put_back(settings, plan.path, plan.withdrawn)
 
 
-def _refuse_candidate(settings: Settings) -> None:
+def refuse_candidate(settings: Settings) -> None:
     """Note that the candidate holds what was withdrawn: `publish` would bring it back."""
     try:
         state = json.loads(settings.candidate_state.read_text(encoding="utf-8"))

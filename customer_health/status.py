@@ -7,26 +7,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from customer_health import data_docs
-from customer_health.errors import USAGE, HealthError, first_line
+from customer_health.errors import USAGE, HealthError
 from customer_health.lock import Holder, live_holder
-from customer_health.publication import (
-    ACCOUNT_SCORES,
-    MARTS_SCHEMA,
-    PUBLICATION_CHECKS,
-    Publication,
-    open_published,
-    publications_in,
-    read_manifest,
-)
-from customer_health.rollback import DAMAGED, WITHDRAWN, Kept, in_bytes, list_kept
+from customer_health.publication import Publication
+from customer_health.rollback import DAMAGED, WITHDRAWN, Kept, in_bytes
 from customer_health.settings import Settings, today
+from customer_health.warehouses import Reader, warehouse_of
 
 _SHOWN_WARNINGS = 5
 OLD_AFTER_DAYS = 2  # where the project does not set customer_health__old_after_days
@@ -105,17 +97,20 @@ def read_status(settings: Settings) -> Status:
     published: Publication | None = None
     bands: list[BandCount] = []
     warned: list[Warned] = []
-    kept = list_kept(settings)
-    if settings.published.exists():
+    warehouse = warehouse_of(settings)
+    kept = warehouse.list_kept()
+    if warehouse.is_published():
         try:
-            published = _published(settings, remarks)
-            bands = _count_bands(settings)
-            warned = _warned(settings, published)
+            published, remark = warehouse.published()
+            remarks.extend([remark] if remark else [])
+            with warehouse.reader() as reader:
+                bands = _count_bands(reader)
+                warned = _warned(reader, published)
         except HealthError as error:
             published = None
             problems.append(_lost(f"the published copy is damaged: {error.message}", kept))
     elif kept:
-        problems.append(_lost(f"{settings.published.name} is missing", kept))
+        problems.append(_lost(f"{warehouse.where_readers_look()} is missing", kept))
     age = None
     is_old = False
     if published is not None:
@@ -139,20 +134,6 @@ def read_status(settings: Settings) -> Status:
         remarks=remarks,
         data_docs=str(docs) if docs.is_file() else None,
     )
-
-
-def _published(settings: Settings, remarks: list[str]) -> Publication:
-    """The publication inside the readers' copy, with the parts of its manifest."""
-    newest = publications_in(settings.published)[0]
-    kept_manifest = settings.publications_dir / f"{newest.publication_id}.json"
-    for path in (settings.manifest, kept_manifest):
-        manifest = read_manifest(path)
-        if manifest is not None and manifest.publication_id == newest.publication_id:
-            return manifest
-    remarks.append(
-        f"{settings.manifest.name} is missing or of another publication; the next run repairs it"
-    )
-    return newest
 
 
 def _lost(what: str, kept: list[Kept]) -> str:
@@ -193,70 +174,61 @@ def _remarks(
     return found
 
 
-def _warned(settings: Settings, published: Publication) -> list[Warned]:
+def _warned(reader: Reader, published: Publication) -> list[Warned]:
     """Checks of the gates that only warned, in the order of their rules.
 
     Raises:
         HealthError: when the copy cannot be read through.
     """
-    try:
-        with open_published(settings.published) as connection:
-            has_checks = connection.execute(
-                "select count(*) from duckdb_tables() where schema_name || '.' || table_name = ?",
-                [PUBLICATION_CHECKS],
-            ).fetchall()[0][0]
-            if not has_checks:
-                return []  # published by a version that did not write them
-            rows = connection.execute(
-                f"""
-                select gate, rule, table_name, column_name, observed, expected
-                from {PUBLICATION_CHECKS}
-                where publication_id = ? and not is_passed
-                order by gate desc, rule, table_name, column_name nulls first
-                """,
-                [published.publication_id],
-            ).fetchall()
-    except duckdb.Error as error:
-        raise HealthError(first_line(str(error), 160)) from error
+    if not reader.has("fct_health__publication_checks"):
+        return []  # published by a version that did not write them
+    rows = reader.rows(
+        """
+        select gate, rule, table_name, column_name, observed, expected
+        from {marts}.fct_health__publication_checks
+        where publication_id = ? and not is_passed
+        order by gate desc, rule, table_name, column_name nulls first
+        """,
+        [published.publication_id],
+    )
     return [Warned(*row) for row in rows]
 
 
-def _count_bands(settings: Settings) -> list[BandCount]:
+def _count_bands(reader: Reader) -> list[BandCount]:
     """Accounts by band on the newest date, the best band first.
 
     Raises:
         HealthError: when the copy cannot be read through.
     """
-    try:
-        with open_published(settings.published) as connection:
-            rows = connection.execute(
-                f"""
-                with
+    rows = reader.rows(
+        """
+        with
 
-                labels as (
-                    select
-                        band,
-                        min(band_label) as band_label
-                    from {MARTS_SCHEMA}.bi_health__account_360
-                    group by 1
-                )
+        labels as (
+            select
+                band,
+                min(band_label) as band_label
+            from {marts}.bi_health__account_360
+            group by 1
+        )
 
-                select
-                    scores.band,
-                    coalesce(labels.band_label, scores.band),
-                    count(*),
-                    sum(coalesce(scores.arr_amount, 0))::double
-                from {ACCOUNT_SCORES} as scores
-                left join labels
-                    on scores.band = labels.band
-                where scores.as_of_date = (select max(as_of_date) from {ACCOUNT_SCORES})
-                group by all
-                order by max(scores.band_rank) desc nulls last, scores.band
-                """
-            ).fetchall()
-    except duckdb.Error as error:
-        raise HealthError(first_line(str(error), 160)) from error
-    return [BandCount(*row) for row in rows]
+        select
+            scores.band,
+            coalesce(labels.band_label, scores.band),
+            count(*),
+            sum(coalesce(scores.arr_amount, 0))
+        from {marts}.fct_health__account_scores as scores
+        left join labels
+            on scores.band = labels.band
+        where
+            scores.as_of_date = (
+                select max(as_of_date) from {marts}.fct_health__account_scores
+            )
+        group by 1, 2
+        order by max(scores.band_rank) desc nulls last, scores.band
+        """
+    )
+    return [BandCount(band, label, count, float(amount)) for band, label, count, amount in rows]
 
 
 def _last_run(settings: Settings, result: str | None = None) -> dict[str, Any] | None:

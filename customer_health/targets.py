@@ -1,4 +1,4 @@
-"""Which database the dbt target is: the gates judge the one that dbt builds in."""
+"""Which database the dbt target is: what dbt builds in, and gates and publications with it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,42 @@ import yaml
 from customer_health.errors import HealthError, first_line
 from customer_health.gate_engines import URL_VARIABLE, Postgres
 from customer_health.settings import PROJECT_FILE, Settings
+
+DUCKDB = "duckdb"
+
+
+def target_type(settings: Settings, environ: Mapping[str, str] = os.environ) -> str:
+    """The type of the dbt target: `duckdb`, `postgres`, `spark` …; duckdb where none is found.
+
+    Raises:
+        HealthError: when the name of the target comes from a variable that is not set.
+    """
+    output = target_output(settings, environ)
+    return DUCKDB if output is None else str(output.get("type") or DUCKDB)
+
+
+def target_output(
+    settings: Settings, environ: Mapping[str, str] = os.environ
+) -> dict[str, Any] | None:
+    """The dbt target as the profile writes it; None where there is none, which dbt will tell.
+
+    Values are as written, with their calls of env_var; `rendered_output` carries those out.
+    """
+    return _output(settings, environ)
+
+
+def rendered_output(
+    settings: Settings, environ: Mapping[str, str] = os.environ
+) -> dict[str, Any] | None:
+    """The dbt target with its environment variables in place; None where there is none.
+
+    Raises:
+        HealthError: naming the environment variable that is not set; never its value.
+    """
+    output = _output(settings, environ)
+    if output is None:
+        return None
+    return {key: _rendered(value, environ) for key, value in output.items()}
 
 
 def postgres_target(
@@ -27,10 +63,9 @@ def postgres_target(
     Raises:
         HealthError: when the URL or the target cannot be read.
     """
-    output = _output(settings, environ)
-    if output is None or output.get("type") != "postgres":
+    if target_type(settings, environ) != "postgres":
         return None
-    written = {key: _rendered(value, environ) for key, value in output.items()}
+    written = rendered_output(settings, environ) or {}
     schema = str(written.get("schema") or "customer_health")
     url = environ.get(URL_VARIABLE, "").strip()
     return (Postgres.from_url(url) if url else Postgres.from_profile(written)), schema

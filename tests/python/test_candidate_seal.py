@@ -11,6 +11,7 @@ import pytest
 from customer_health import dbt, pipeline, publication
 from customer_health.errors import HealthError
 from customer_health.settings import Settings
+from customer_health.warehouses import warehouse_of
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def settings(tmp_path: Path) -> Settings:
     """A home with a candidate that a run has built and sealed."""
     found = Settings(project_dir=tmp_path / "project", home=tmp_path)
     found.candidate.write_bytes(b"built")
-    state = {"state": "built", "run_id": "a-run", "seal": pipeline._seal_of(found)}
+    state = {"state": "built", "run_id": "a-run", "seal": warehouse_of(found).seal()}
     publication.write_json(found.candidate_state, state)
     return found
 

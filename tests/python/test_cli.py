@@ -767,6 +767,34 @@ def test_run_without_raw_tables_says_how_to_get_some(settings: Settings, fake: F
         pipeline_judge(settings, "landing", AS_OF, None)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("demo",),
+        ("export", "--list"),
+        ("forget", "--account", "A1"),
+        ("validate",),
+        ("anchors", "--from", "2026-01-01", "--to", "2026-06-01"),
+        ("base-rates", "--from", "2026-01-01", "--to", "2026-06-01"),
+        ("train",),
+        ("tune",),
+        ("what-if", "--set", "logins=0.5"),
+    ],
+)
+def test_what_works_on_files_only_is_refused_where_the_marts_are_on_a_server(
+    settings: Settings, arguments: tuple[str, ...]
+) -> None:
+    output = {"type": "postgres", "host": "127.0.0.1", "port": 1, "user": "u", "dbname": "d"}
+    profile = {"p": {"target": "server", "outputs": {"server": output}}}
+    (settings.project_dir / "profiles.yml").write_text(json.dumps(profile), encoding="utf-8")
+    with (settings.project_dir / "dbt_project.yml").open("a", encoding="utf-8") as project:
+        project.write("\nprofile: p\n")
+    result = call(settings, *arguments)
+    assert result.exit_code == 2, result.output
+    assert "works on DuckDB files only" in result.output
+    assert "type postgres" in " ".join(result.output.split())
+
+
 # The real one, before the fixture replaces it.
 pipeline_judge: Callable[..., Any] = pipeline.judge
 

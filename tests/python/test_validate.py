@@ -540,7 +540,6 @@ def write_profile(settings: Settings, **output: Any) -> None:
 @pytest.mark.parametrize(
     ("output", "why"),
     [
-        ({"type": "postgres"}, "is not DuckDB"),
         ({"path": "/data/build.duckdb"}, "not below CUSTOMER_HEALTH_HOME"),
         ({"attach": [{"path": "/data/marts.duckdb"}]}, "not below CUSTOMER_HEALTH_HOME"),
         ({}, "there are no raw tables"),
