@@ -4,11 +4,13 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+ENGINES := .venv-engines
+DIALECTS := .venv-dialects
 UV_VERSION := 0.13.9
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 
-.PHONY: help install demo run test test-faults lint format docs example clean
+.PHONY: help install demo run test test-faults test-engines test-dialects bench lint format docs example clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -28,6 +30,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Spark is 300 MB of its own, which only the tests of engines and the benchmark of Spark need.
+$(ENGINES)/.installed: requirements-engines.lock pyproject.toml $(VENV)/.installed
+	@echo "Installing the engines into $(ENGINES) …"; $(BIN)/python -m venv $(ENGINES)
+	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python --require-hashes -r requirements-engines.lock
+	@$(BIN)/uv pip install --quiet --python $(ENGINES)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
 install: $(VENV)/.installed ## Create .venv from the pinned dependencies
 
 demo: $(VENV)/.installed ## Generate demo data, run the whole pipeline, say where to look
@@ -41,6 +50,27 @@ test: $(VENV)/.installed ## Run the quick tests
 
 test-faults: $(VENV)/.installed ## Break data, files and processes, and see what readers get (15 min)
 	$(BIN)/python -m pytest tests/faults
+
+test-engines: $(ENGINES)/.installed ## Run two days on PostgreSQL and Spark, compare with DuckDB (Java 17)
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export ENGINES_CASE="$$folder/case" && \
+	$(BIN)/python -m pytest -n 0 tests/engines/test_postgres.py tests/engines/test_postgres_publication.py && \
+	$(ENGINES)/bin/python -m pytest -n 0 tests/engines/test_spark.py
+
+# The adapters of the cloud warehouses, which do not live beside our own pins. Asks no server.
+$(DIALECTS)/.installed: requirements-dialects.lock $(VENV)/.installed
+	@echo "Installing the dialects into $(DIALECTS) …"; $(BIN)/python -m venv $(DIALECTS)
+	@$(BIN)/uv pip install --quiet --python $(DIALECTS)/bin/python --require-hashes -r requirements-dialects.lock
+	@touch $@
+
+test-dialects: $(DIALECTS)/.installed ## Compile every model for six engines, parse it, list what is unknown
+	$(DIALECTS)/bin/python -m pytest -c /dev/null --rootdir tests/dialects --noconftest -q -p no:cacheprovider \
+		-n 2 --dist loadscope tests/dialects
+
+# SIZES in millions of events; EVENTS_PER_DAY=1 is the worst case. docs/performance.md
+SIZES ?= 1 10
+EVENTS_PER_DAY ?= 20
+bench: $(VENV)/.installed ## Time the pipeline on SIZES="1 10" million events (docs/performance.md)
+	$(BIN)/python benchmarks/pipeline.py --sizes "$(SIZES)" --events-per-day $(EVENTS_PER_DAY)
 
 lint: $(VENV)/.installed ## Check style and types: ruff, mypy, sqlfluff
 	$(BIN)/ruff check .
@@ -62,4 +92,4 @@ example: $(VENV)/.installed ## Score the CRM simulation (CRM_SIMULATION_DATA=fol
 
 clean: ## Remove the environment, the demo warehouse and what the tools left behind
 	rm -rf examples/*/{warehouse,target,logs,dbt_packages,package-lock.yml}
-	rm -rf $(VENV) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(DIALECTS) $(ENGINES) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info
