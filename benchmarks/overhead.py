@@ -56,7 +56,7 @@ def main() -> int:
         return measure(options.home.resolve(), options)
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
         size = ("--accounts", str(options.accounts), "--events", str(options.events))
-        demo = [sys.executable, "-m", "customer_health", "--home", folder, "--quiet", "demo", *size]
+        demo = [sys.executable, "-m", "customer_health", "--home", folder, "demo", *size]
         subprocess.run(demo, check=True, cwd=PROJECT, stdout=subprocess.DEVNULL)
         return measure(Path(folder), options)
 

@@ -109,7 +109,6 @@ def metric_columns(metric: oracle.MetricResult) -> Row:
         "sample_size": metric.sample_size,
         "tenure_days": metric.tenure_days,
         "metric_score": metric.metric_score,
-        "effective_weight": metric.effective_weight,
     }
 
 
@@ -124,6 +123,7 @@ def compare_metric_scores(database: ScoringDatabase, expected: oracle.Results) -
             wanted[*key, metric.metric_key] = {**columns, "is_applicable": metric.is_applicable}
             wanted_points[*key, metric.metric_key] = {
                 **columns,
+                "effective_weight": metric.effective_weight,
                 "metric_points": metric.metric_points,
                 "category_score": account.categories[metric.category_key].category_score,
             }
@@ -670,7 +670,7 @@ MUTATIONS = [
     ("int_health__metric_values", "value_age_days > stale", "value_age_days >= stale"),
     ("int_health__metric_values", "tenure_days < due_after", "tenure_days <= due_after"),
     ("int_health__anchor_segments", "= '*' then 1 else 0 end asc", "= '*' then 1 else 0 end desc"),
-    ("int_health__base_metric_scores", "metric_value < anchor", "metric_value <= anchor"),
+    ("int_health__base_metric_scores", "metric_value < coalesce", "metric_value <= coalesce"),
     ("int_health__base_metric_scores", "tenure_days >= anchor", "tenure_days > anchor"),
     ("int_health__churn_probabilities", "tenure_days_from desc", "tenure_days_from asc"),
     ("int_health__metric_scores", "('observed', 'zero', 'unknown')", "('observed', 'zero')"),

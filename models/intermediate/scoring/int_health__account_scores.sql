@@ -14,8 +14,6 @@ build_dates as (select * from {{ ref('int_health__build_dates') }}),
 
 scorecards as (select * from {{ ref('scorecards') }}),
 
-metric_scores as (select * from {{ ref('int_health__metric_scores') }}),
-
 category_scores as (select * from {{ ref('int_health__category_scores') }}),
 
 metrics as (select * from {{ ref('metrics') }}),
@@ -72,27 +70,14 @@ category_totals as (
                 'case when category_score_high is not null then category_weight end'
             )
         ) }} as score_high,
-        sum(known_metric_count) as known_metric_count,
-        sum(applicable_metric_count) as applicable_metric_count
-    from categories
-    group by 1, 2, 3, 4
-),
-
-metric_states as (
-    select
-        account_id,
-        as_of_date,
-        scoring_version,
-        scorecard_key,
         {{ customer_health.safe_divide(
-            customer_health.exact_sum(
-                "case when value_state <> 'not_connected' then category_weight * metric_weight"
-                ~ ' else 0 end'
-            ),
-            customer_health.exact_sum('category_weight * metric_weight')
+            customer_health.exact_sum('category_weight * connected_metric_weight'),
+            customer_health.exact_sum('category_weight * total_metric_weight')
         ) }} as connected_weight,
-        {{ dbt.bool_or('is_data_incident') }} as has_data_incident
-    from metric_scores
+        sum(known_metric_count) as known_metric_count,
+        sum(applicable_metric_count) as applicable_metric_count,
+        {{ dbt.bool_or('has_data_incident') }} as has_data_incident
+    from categories
     group by 1, 2, 3, 4
 ),
 
@@ -110,12 +95,12 @@ rounded as (
         {{ customer_health.round_score('category_totals.score_without_churn_risk') }}
             as score_without_churn_risk,
         {{ customer_health.round_score('category_totals.coverage') }} as coverage,
-        {{ customer_health.round_score('metric_states.connected_weight') }} as connected_weight,
+        {{ customer_health.round_score('category_totals.connected_weight') }} as connected_weight,
         {{ customer_health.round_score('category_totals.score_low') }} as score_low,
         {{ customer_health.round_score('category_totals.score_high') }} as score_high,
         category_totals.known_metric_count,
         category_totals.applicable_metric_count,
-        coalesce(metric_states.has_data_incident, false) as has_data_incident
+        coalesce(category_totals.has_data_incident, false) as has_data_incident
     from assignments
     inner join build_dates
         on assignments.as_of_date = build_dates.as_of_date
@@ -129,12 +114,6 @@ rounded as (
             and assignments.as_of_date = category_totals.as_of_date
             and assignments.scoring_version = category_totals.scoring_version
             and assignments.scorecard_key = category_totals.scorecard_key
-    left join metric_states
-        on
-            assignments.account_id = metric_states.account_id
-            and assignments.as_of_date = metric_states.as_of_date
-            and assignments.scoring_version = metric_states.scoring_version
-            and assignments.scorecard_key = metric_states.scorecard_key
 ),
 
 final as (

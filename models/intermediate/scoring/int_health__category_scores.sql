@@ -37,8 +37,22 @@ final as (
             {{ customer_health.exact_sum('case when is_known then metric_weight end') }}
             as {{ customer_health.type_double() }}
         ) as known_metric_weight,
+        cast(
+            {{ customer_health.exact_sum('case when is_applicable then metric_weight end') }}
+            as {{ customer_health.type_double() }}
+        ) as applicable_metric_weight,
+        cast(
+            {{ customer_health.exact_sum(
+                "case when value_state <> 'not_connected' then metric_weight else 0 end"
+            ) }} as {{ customer_health.type_double() }}
+        ) as connected_metric_weight,
+        cast(
+            {{ customer_health.exact_sum('metric_weight') }}
+            as {{ customer_health.type_double() }}
+        ) as total_metric_weight,
         cast(sum(case when is_known then 1 else 0 end) as bigint) as known_metric_count,
-        cast(sum(case when is_applicable then 1 else 0 end) as bigint) as applicable_metric_count
+        cast(sum(case when is_applicable then 1 else 0 end) as bigint) as applicable_metric_count,
+        {{ dbt.bool_or('is_data_incident') }} as has_data_incident
     from metric_scores
     group by 1, 2, 3, 4, 5
 )

@@ -26,6 +26,7 @@ category_shares as (
         category_key,
         category_score,
         known_metric_weight,
+        applicable_metric_weight,
         case
             when category_score is not null
                 then {{ customer_health.safe_divide(
@@ -60,7 +61,12 @@ final as (
         metric_scores.is_data_incident,
         metric_scores.reported_value,
         metric_scores.is_known,
-        metric_scores.effective_weight,
+        case
+            when metric_scores.is_applicable
+                then metric_scores.category_weight * {{ customer_health.safe_divide(
+                    'metric_scores.metric_weight', 'category_shares.applicable_metric_weight'
+                ) }}
+        end as effective_weight,
         category_shares.category_score,
         case
             when metric_scores.is_known and account_scores.health_score_exact is not null

@@ -1,3 +1,6 @@
+-- A view: its two readers ask for less than a copy of it would cost.
+{{ config(materialized='view') }}
+
 with
 
 usable_metric_scores as (select * from {{ ref('int_health__usable_metric_scores') }}),
@@ -39,24 +42,6 @@ all_metric_scores as (
     select * from churn_scores
 ),
 
-with_flags as (
-    select
-        *,
-        value_state in ('observed', 'zero') as is_known,
-        value_state in ('observed', 'zero', 'unknown') as is_applicable
-    from all_metric_scores
-),
-
-with_category_sums as (
-    select
-        *,
-        {{ customer_health.exact_sum(
-            'case when is_applicable then metric_weight end',
-            over='partition by account_id, as_of_date, scoring_version, scorecard_key, category_key'
-        ) }} as applicable_weight
-    from with_flags
-),
-
 final as (
     select
         account_id,
@@ -75,14 +60,9 @@ final as (
         metric_score,
         is_data_incident,
         reported_value,
-        is_known,
-        is_applicable,
-        case
-            when is_applicable
-                then category_weight
-                * {{ customer_health.safe_divide('metric_weight', 'applicable_weight') }}
-        end as effective_weight
-    from with_category_sums
+        value_state in ('observed', 'zero') as is_known,
+        value_state in ('observed', 'zero', 'unknown') as is_applicable
+    from all_metric_scores
 )
 
 select * from final
