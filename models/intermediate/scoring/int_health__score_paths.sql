@@ -1,6 +1,10 @@
 -- The path from an earlier score to a later one, metric by metric, in four steps: P0 as it was;
 -- P1 the earlier values under the later policy; P2 the later values of what was known earlier;
 -- P3 as it is. Each step changes one thing, so that the differences can be named.
+-- A path is walked once for a pair of dates, whatever lags name it: the row before and the one of
+-- 7 days before are often the same. Read by one model alone.
+{{ config(materialized='view') }}
+
 with
 
 compared_dates as (select * from {{ ref('int_health__compared_dates') }}),
@@ -13,7 +17,6 @@ metric_scores as (
 
 anchor_segments as (select * from {{ ref('int_health__anchor_segments') }}),
 
--- the row before and the one of 7 days before are often the same: its path is walked once
 compared_pairs as (
     select distinct
         account_id,
@@ -90,11 +93,9 @@ rescored as (
         end as score_p1
     from under_later_policy
     left join anchor_segments
-        on
-            under_later_policy.was_known
-            and {{ customer_health.anchor_join(
-                'under_later_policy', 'under_later_policy.earlier_value', 'anchor_segments'
-            ) }}
+        on {{ customer_health.anchor_join(
+            'under_later_policy', 'under_later_policy.earlier_value', 'anchor_segments'
+        ) }}
 ),
 
 known_categories as (
@@ -186,7 +187,7 @@ only_earlier as (
     where later_metrics.metric_key is null
 ),
 
-paths as (
+final as (
     select
         account_id,
         as_of_date,
@@ -216,28 +217,6 @@ paths as (
         0 as points_p2,
         0 as points_p3
     from only_earlier
-),
-
-final as (
-    select
-        compared_dates.account_id,
-        compared_dates.as_of_date,
-        compared_dates.lag_key,
-        compared_dates.compared_date,
-        paths.metric_key,
-        paths.metric_label,
-        paths.earlier_value,
-        paths.later_value,
-        paths.points_p0,
-        paths.points_p1,
-        paths.points_p2,
-        paths.points_p3
-    from compared_dates
-    inner join paths
-        on
-            compared_dates.account_id = paths.account_id
-            and compared_dates.as_of_date = paths.as_of_date
-            and compared_dates.compared_date = paths.compared_date
 )
 
 select * from final

@@ -13,11 +13,12 @@ with
 
 score_paths as (select * from {{ ref('int_health__score_paths') }}),
 
+compared_dates as (select * from {{ ref('int_health__compared_dates') }}),
+
 differences as (
     select
         account_id,
         as_of_date,
-        lag_key,
         compared_date,
         metric_key,
         metric_label,
@@ -30,32 +31,42 @@ differences as (
     from score_paths
 ),
 
--- rows in which nothing moved add nothing to the sum, and are left out
+-- rows in which nothing moved add nothing to the sum, and are left out; points that are missing
+-- would break the sum, and are kept for the contract to refuse
 moved as (
-    select *
-    from differences
-    where abs(policy_points) + abs(behaviour_points) + abs(absence_points) > 0.000000001
-),
-
-final as (
     select
-        account_id,
-        as_of_date,
-        lag_key,
-        compared_date,
-        metric_key,
-        policy_points,
-        behaviour_points,
-        absence_points,
-        change_points,
-        earlier_value,
-        later_value,
+        *,
         case when change_points > 0 then '+' else '' end
         || {{ customer_health.decimal_text('change_points', 1) }}
         || ' points: ' || metric_label || ' '
         || {{ customer_health.number_text('earlier_value') }}
         || ' → ' || {{ customer_health.number_text('later_value') }} as driver_text
-    from moved
+    from differences
+    where coalesce(
+        abs(policy_points) + abs(behaviour_points) + abs(absence_points) > 0.000000001, true
+    )
+),
+
+final as (
+    select
+        compared_dates.account_id,
+        compared_dates.as_of_date,
+        compared_dates.lag_key,
+        compared_dates.compared_date,
+        moved.metric_key,
+        moved.policy_points,
+        moved.behaviour_points,
+        moved.absence_points,
+        moved.change_points,
+        moved.earlier_value,
+        moved.later_value,
+        moved.driver_text
+    from compared_dates
+    inner join moved
+        on
+            compared_dates.account_id = moved.account_id
+            and compared_dates.as_of_date = moved.as_of_date
+            and compared_dates.compared_date = moved.compared_date
 )
 
 select * from final
