@@ -55,7 +55,7 @@ THREADS = 2
 MODELS = (
     "int_health__usage_user_days",
     "int_health__usage_account_days",
-    "int_health__usage_intervals",
+    "int_health__usage_counts",
     "int_health__usage_windows",
 )
 KEY_EVENTS = ("share_report", "create_automation", "run_automation")

@@ -17,7 +17,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,9 @@ COLUMN_KINDS = {
     "number": "double precision",
 }
 WEEKS = 4  # before a day, of whose same weekdays the median is taken
+# Tables that grow with use are judged by the rows of these days: what is older was judged and
+# reduced by earlier runs, and would be read anew every day. A week more than the medians need.
+JUDGED_DAYS = 7 * WEEKS + 8
 _CATEGORIES = 20  # values of a column that a profile keeps
 _LONGEST_CATEGORY = 60  # characters; what is longer, or looks like an address, is no category
 _LAST_HOUR = 23  # a newest row in it makes the day as good as whole
@@ -89,7 +92,8 @@ class Reading:
     """How a raw table is read: SQL over its relation.
 
     Attributes:
-        relation: the raw table.
+        relation: the raw table, or its rows of the judged days.
+        since: first judged day; None where all rows are judged.
         row_key: what names a row.
         typed: SQL of each column of the view, by lower-case name.
         kinds: id, category, text, instant or number, of the columns of the input contract.
@@ -100,6 +104,7 @@ class Reading:
     """
 
     relation: str
+    since: date | None
     row_key: str
     typed: dict[str, str]
     kinds: dict[str, str]
@@ -116,10 +121,31 @@ class Landed:
     Attributes:
         profile: statistics to compare with next time.
         days: rows of the judged days by table, for those that a person accepts.
+        since: first judged day of the tables that are not judged as a whole.
     """
 
     profile: dict[str, Any]
     days: dict[str, dict[str, int]]
+    since: dict[str, date] = field(default_factory=dict)
+
+    def comparable(
+        self, counts: Mapping[str, int], before: Mapping[str, Any]
+    ) -> dict[str, int]:
+        """Row counts of the last accepted run that were taken of as many days.
+
+        Args:
+            counts: rows by table.
+            before: profile of that run.
+        """
+        last, now = before.get("tables", {}), self.profile["tables"]
+        if not last:
+            return dict(counts)
+        return {
+            table: rows
+            for table, rows in counts.items()
+            if table not in now
+            or last.get(table, {}).get("judged_days") == now[table].get("judged_days")
+        }
 
     @property
     def row_counts(self) -> dict[str, int]:
@@ -133,6 +159,7 @@ def read_raw_table(
     spec: Mapping[str, Any],
     seen: Seen,
     *,
+    as_of_date: date,
     naive_timezone: str | None,
 ) -> Reading:
     """Say in SQL how a raw table is read (raw_columns.yml).
@@ -142,6 +169,7 @@ def read_raw_table(
         table: its name in the input contract.
         spec: its entry in raw_columns.yml.
         seen: columns of the raw tables.
+        as_of_date: the date that is scored.
         naive_timezone: zone of instants without offset; None when there is none.
     """
     types, names = seen.columns[table], seen.names[table]
@@ -176,8 +204,20 @@ def read_raw_table(
     forms += _scale_forms(spec.get("scale"), typed, types)
     keys = [f"cast({typed[column]} as varchar)" for column in spec["row_key"] if column in typed]
     row_key = f"nullif(concat_ws('|', {', '.join(keys)}), '')" if keys else "cast(null as varchar)"
+    since = _judged_since(engine, spec, types, as_of_date)
+    relation = seen.relation(table)
+    if since is not None:
+        # The column as it is, so that the engine passes over other days. It does not pass over
+        # files without any null, so they are looked for once and not by each rule.
+        newest = quoted(names[spec["newest"]])
+        of_days = f"select * from {relation} where {newest} >= {_midnight(since)}"
+        of_none = f"select * from {relation} where {newest} is null"
+        has_none = seen.engine.run(seen.connection, f"{of_none} limit 1").fetchall()
+        both = f"{of_days} union all {of_none}" if has_none else of_days
+        relation = f"({both}) as judged_days"
     return Reading(
-        relation=seen.relation(table),
+        relation=relation,
+        since=since,
         row_key=f"coalesce({row_key}, '(no key)')",
         typed=typed,
         kinds=kinds,
@@ -186,6 +226,20 @@ def read_raw_table(
         newest=typed.get(spec.get("newest", "")),
         forms=forms,
     )
+
+
+def _judged_since(
+    engine: Engine, spec: Mapping[str, Any], types: Mapping[str, str], as_of_date: date
+) -> date | None:
+    """The first judged day of a table that grows with use; None where all of it is judged.
+
+    Instants in text have to be read to know their day, so all of them are.
+    """
+    if not spec.get("daily") or spec["newest"] not in types:
+        return None
+    if engine.type_class(types[spec["newest"]]) not in {"zoned", "naive", "date"}:
+        return None
+    return as_of_date - timedelta(days=JUDGED_DAYS)
 
 
 def _scale_forms(
@@ -272,7 +326,8 @@ def look_at_tables(
     engine.keep_rows(connection, "gate__landing_days", _DAYS, days)
     drift = drift_rows(before.get("tables", {}), tables)
     engine.keep_rows(connection, "gate__landing_drift", _DRIFT, drift)
-    return Landed({"tables": tables, "accepted_days": {}}, rows_of_days)
+    since = {table: each.since for table, each in readings.items() if each.since is not None}
+    return Landed({"tables": tables, "accepted_days": {}}, rows_of_days, since)
 
 
 def _statistics(
@@ -323,7 +378,8 @@ def _statistics(
         values.append((place, table, form.column, form.name, bad, json.dumps(keys), words))
     for column, shares in _categories(engine, connection, reading).items():
         columns[column]["values"] = shares
-    return {"rows": row_count, "columns": columns, "extra": reading.extra}, newest
+    found = {"rows": row_count, "columns": columns, "extra": reading.extra}
+    return found | ({"judged_days": JUDGED_DAYS} if reading.since else {}), newest
 
 
 def _newest_sql(engine: Engine, reading: Reading, as_of_date: date) -> str:
@@ -454,6 +510,8 @@ def drift_rows(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[
     for table, found in now.items():
         last = before.get(table)
         if not last or not found["rows"] or not last["rows"]:
+            continue
+        if last.get("judged_days") != found.get("judged_days"):
             continue
         counts = last["rows"], found["rows"]
         for column in sorted({*last["columns"], *found["columns"]}):

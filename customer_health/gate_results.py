@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,12 +34,14 @@ class Known:
     Attributes:
         seen: the relations that are there.
         counts: row counts of the last accepted run.
+        since: first judged day of the tables that are not judged as a whole.
         numbers: thresholds by name, for `meta.expected`.
         accepts_volume: whether less volume and drift were accepted by a person.
     """
 
     seen: Seen
     counts: Mapping[str, int] = field(default_factory=dict)
+    since: Mapping[str, date] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
     accepts_volume: bool = False
 
@@ -109,6 +112,8 @@ def _checks(asset: str, result: Any, known: Known) -> list[Check]:
         observed = _columns_observed(asset, result, known.seen)
     else:
         observed = _observed(result)
+        if config.meta["rule"] == "row_count" and asset in known.since:
+            observed += f" since {known.since[asset]}"
         if config.meta["rule"] == "row_count" and asset in known.counts:
             observed += f", {known.counts[asset]:,} last time"
     rows = details.get("unexpected_count")

@@ -244,8 +244,11 @@ def _run_checkpoint(request: _Request) -> _Found:
                 engine.finish(connection)
             _keep_only_present(folder / "checkpoints" / f"{gate}.json", gate, seen)
             rows = {} if landed is None else landed.row_counts
+            counts = dict(request.counts)
+            if landed is not None:
+                counts = landed.comparable(counts, request.profile)
             outcome = context.checkpoints.get(gate).run(
-                expectation_parameters=_parameters(gate, request.limits, request.counts, rows)
+                expectation_parameters=_parameters(gate, request.limits, counts, rows)
             )
             results = [
                 (result.meta["active_batch_definition"]["data_asset_name"], result.results)
@@ -258,7 +261,8 @@ def _run_checkpoint(request: _Request) -> _Found:
         _keep_results(folder / "uncommitted" / "validations", results_folder / gate)
     known = Known(
         seen=seen,
-        counts=request.counts,
+        counts=counts,
+        since={} if landed is None else landed.since,
         numbers=_numbers(gate, request.limits),
         accepts_volume=request.accept_volume,
     )
@@ -475,6 +479,7 @@ class Seen:
         self, engine: Engine, connection: Connection, schema: str, tables: Collection[str]
     ) -> None:
         self.engine = engine
+        self.connection = connection
         self.schema = schema
         self.there = engine.tables(connection, schema)
         self.columns: dict[str, dict[str, str]] = {}
@@ -533,7 +538,12 @@ def _prepare_raw_tables(
     specs = _read_yaml(folder / "raw_columns.yml")
     readings = {
         table: read_raw_table(
-            engine, table, specs[table], seen, naive_timezone=request.naive_timezone
+            engine,
+            table,
+            specs[table],
+            seen,
+            as_of_date=request.as_of_date,
+            naive_timezone=request.naive_timezone,
         )
         for table in specs
         if table in seen.columns

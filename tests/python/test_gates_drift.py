@@ -6,7 +6,7 @@ The tables of test_gates get a year of events, so that weekdays have something t
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,47 @@ def _rules(report: GateReport) -> set[str]:
 def _one(report: GateReport, rule: str) -> Check:
     (check,) = [check for check in report.checks if check.rule == rule and not check.passed]
     return check
+
+
+# -- how far back a table is judged ------------------------------------------------------------
+def test_a_table_that_grows_with_use_is_judged_by_its_last_weeks(landing: Landing) -> None:
+    """Typed days older than that were judged before; rows without a day are always judged."""
+    only: dict[str, Any] = {"using": {"product_events"}}
+    first = landing.judge(**only)
+    since = AS_OF - timedelta(days=gate_landing.JUDGED_DAYS)
+    with duckdb.connect(str(landing.file)) as connection:
+        counted = connection.execute(
+            "select count(*) from raw.product_events where occurred_at >= ?", [since]
+        ).fetchall()
+    assert first.row_counts == {"product_events": counted[0][0]}
+    assert 0 < counted[0][0] < 20_000
+    (rows,) = [check for check in first.checks if check.rule == "row_count"]
+    assert f"rows since {since}" in rows.observed
+    day_before = since - timedelta(days=1)
+    landing.change(
+        f"update raw.product_events set event_id = null where occurred_at < '{day_before}'"
+    )
+    assert landing.judge(first, **only).status == "passed"
+    landing.change(
+        "insert into raw.product_events select event_id, account_id, user_id, event_name, null, "
+        f"duration_seconds from raw.product_events where occurred_at < '{since}' limit 5000"
+    )
+    assert "key_known" in _rules(landing.judge(first, **only))
+
+
+def test_all_days_written_as_text_are_judged(landing: Landing) -> None:
+    """And what was counted over other days is not compared."""
+    only: dict[str, Any] = {"using": {"product_events"}}
+    first = landing.judge(**only)
+    landing.change(
+        "alter table raw.product_events alter occurred_at type varchar "
+        "using cast(occurred_at as varchar) || 'Z'"
+    )
+    report = landing.judge(first, **only)
+    assert report.status == "passed", report.summary()
+    assert report.row_counts["product_events"] > 1.5 * first.row_counts["product_events"]
+    (rows,) = [check for check in report.checks if check.rule == "row_count"]
+    assert "since" not in rows.observed and "last time" not in rows.observed
 
 
 # -- volume ------------------------------------------------------------------------------------

@@ -38,6 +38,11 @@ class Case:
 
 NUMBERS = "select cast(unnest([{}]) as double) as score"
 PAIRS = "select unnest(['A1', 'A1', 'A2']) as account_id, unnest([{}]) as as_of_date"
+# two equal rows of a date; the run of BUILD_DATES with its lookback of 3 days wrote 2026-06-27 on
+WRITTEN = (
+    "select 'A1' as account_id, cast({} as date) as as_of_date, 11 as score from range(2)"
+)
+BUILD_DATES = "select cast('2026-07-01' as date) as as_of_date"
 PERIODS = "select unnest([{}]) as starts_on, unnest([{}]) as ends_on"
 
 CASES = (
@@ -63,6 +68,18 @@ CASES = (
          arguments={"columns": ["account_id", "as_of_date"]}),
     Case("unique_red_with_nulls", "unique_combination", PAIRS.format("null, null, 1"), 1,
          arguments={"columns": ["account_id", "as_of_date"]}),
+    Case("unique_red_of_this_run", "unique_combination", WRITTEN.format("'2026-06-27'"), 1,
+         arguments={"columns": ["account_id", "as_of_date"], "written_on": "as_of_date"}),
+    Case("unique_green_of_earlier_runs", "unique_combination", WRITTEN.format("'2026-06-26'"), 0,
+         arguments={"columns": ["account_id", "as_of_date"], "written_on": "as_of_date"}),
+    Case("range_red_of_this_run", "in_range", WRITTEN.format("'2026-06-27'"), 2, "score",
+         {"maximum": 10, "written_on": "as_of_date"}),
+    Case("range_green_of_earlier_runs", "in_range", WRITTEN.format("'2026-06-26'"), 0, "score",
+         {"maximum": 10, "written_on": "as_of_date"}),
+    Case("holds_red_of_this_run", "expression_holds", WRITTEN.format("'2026-06-27'"), 2,
+         arguments={"expression": "score < 1 or score < 2", "written_on": "as_of_date"}),
+    Case("holds_green_of_earlier_runs", "expression_holds", WRITTEN.format("'2026-06-26'"), 0,
+         arguments={"expression": "score < 1 or score < 2", "written_on": "as_of_date"}),
     Case("holds_green", "expression_holds", PERIODS.format("1, 2", "1, 3"), 0,
          arguments={"expression": "ends_on >= starts_on"}),
     Case("holds_red", "expression_holds", PERIODS.format("1, 2", "1, 1"), 1,
@@ -77,6 +94,7 @@ REFUSED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("in_range", "score", {}, "give `minimum`, `maximum` or both"),
     ("unique_combination", "", {"columns": "account_id"}, "list of two or more columns"),
     ("unique_combination", "", {"columns": ["account_id"]}, "list of two or more columns"),
+    ("unique_combination", "", {"columns": ["a", "b"], "written_on": "c"}, "one of the `columns`"),
     ("expression_holds", "", {"expression": " "}, "takes SQL of a condition"),
 )
 
@@ -85,8 +103,11 @@ def make_project(folder: Path, cases: tuple[Case, ...]) -> Path:
     """A dbt project in the folder with one model and one test per case, named like the case."""
     shutil.copytree(PROJECT_DIR / "tests" / "generic", folder / "tests" / "generic")
     shutil.copytree(PROJECT_DIR / "macros" / "portability", folder / "macros")
+    for macro in ("history/is_of_this_run", "guards/integer_var"):
+        shutil.copy(PROJECT_DIR / "macros" / f"{macro}.sql", folder / "macros")
     models = folder / "models"
     models.mkdir()
+    (models / "int_health__build_dates.sql").write_text(BUILD_DATES, encoding="utf-8")
     entries = []
     for case in cases:
         (models / f"{case.name}.sql").write_text(case.rows, encoding="utf-8")
@@ -106,6 +127,7 @@ def make_project(folder: Path, cases: tuple[Case, ...]) -> Path:
             "version": "1.0.0",
             "profile": "generic_tests",
             "flags": {"send_anonymous_usage_stats": False},
+            "vars": {"customer_health__lookback_days": 3},
         },
     )
     output = {"type": "duckdb", "path": ":memory:", "threads": 1}

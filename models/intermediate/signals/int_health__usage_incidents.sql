@@ -12,7 +12,9 @@
 
 with
 
-usage_intervals as (select * from {{ ref('int_health__usage_intervals') }}),
+usage_counts as (select * from {{ ref('int_health__usage_counts') }}),
+
+event_metric_windows as (select * from {{ ref('int_health__event_metric_windows') }}),
 
 spine as (select * from {{ ref('int_health__spine') }}),
 
@@ -35,20 +37,33 @@ judged_days as (
     from judged_accounts
 ),
 
-daily_usage as (
+daily_counts as (
     select
-        usage_intervals.scoring_version,
-        usage_intervals.metric_key,
-        usage_intervals.account_id,
-        usage_intervals.usage_date,
-        sum(usage_intervals.amount) as amount
-    from usage_intervals
+        usage_counts.count_number,
+        usage_counts.account_id,
+        usage_counts.usage_date,
+        sum(usage_counts.amount) as amount
+    from usage_counts
     cross join judged_days
     where
-        usage_intervals.measure = 'value'
-        and usage_intervals.window_index = 0
-        and usage_intervals.usage_date >= judged_days.first_needed_date
-    group by 1, 2, 3, 4
+        usage_counts.measure = 'value'
+        and usage_counts.usage_date >= judged_days.first_needed_date
+    group by 1, 2, 3
+),
+
+daily_usage as (
+    select
+        event_metric_windows.scoring_version,
+        event_metric_windows.metric_key,
+        daily_counts.account_id,
+        daily_counts.usage_date,
+        daily_counts.amount
+    from daily_counts
+    inner join event_metric_windows
+        on daily_counts.count_number = event_metric_windows.count_number
+    where
+        event_metric_windows.measure = 'value'
+        and event_metric_windows.window_index = 0
 ),
 
 -- each day of use stands for itself, and on the same weekday of the four weeks after it

@@ -38,23 +38,10 @@ next_build_dates as (
         on cast(calendar.date_day as date) = build_dates.as_of_date
 ),
 
--- one number for the four columns that name a window: sums over millions of steps compare it alone
-numbered_windows as (
-    select
-        scoring_version,
-        metric_key,
-        measure,
-        window_index,
-        row_number() over (
-            order by scoring_version, metric_key, measure, window_index
-        ) as window_number
-    from event_metric_windows
-),
-
 -- what starts and ends between two dates that are built is seen by none
 visible_intervals as (
     select
-        numbered_windows.window_number,
+        intervals.window_number,
         intervals.account_id,
         intervals.usage_date,
         intervals.amount,
@@ -62,12 +49,6 @@ visible_intervals as (
         ends.as_of_date as last_seen_before
     from intervals
     cross join build_range
-    inner join numbered_windows
-        on
-            intervals.scoring_version = numbered_windows.scoring_version
-            and intervals.metric_key = numbered_windows.metric_key
-            and intervals.measure = numbered_windows.measure
-            and intervals.window_index = numbered_windows.window_index
     inner join next_build_dates as starts
         on greatest(intervals.seen_from, build_range.first_date) = starts.calendar_date
     left join next_build_dates as ends
@@ -77,6 +58,16 @@ visible_intervals as (
         and intervals.seen_until > build_range.first_date
         and intervals.seen_until > intervals.seen_from
         and (ends.as_of_date is null or starts.as_of_date < ends.as_of_date)
+),
+
+-- windows of the versions that are scored on a date, each once
+needed_windows as (
+    select distinct
+        scored_versions.as_of_date,
+        event_metric_windows.window_number
+    from scored_versions
+    inner join event_metric_windows
+        on scored_versions.scoring_version = event_metric_windows.scoring_version
 ),
 
 steps as (
@@ -104,17 +95,15 @@ steps as (
     union all
 
     select
-        numbered_windows.window_number,
+        needed_windows.window_number,
         spine.account_id,
         spine.as_of_date,
         {{ customer_health.to_decimal('0') }} as step,
         cast(null as date) as last_used_on,
         1 as is_spine_row
     from spine
-    inner join scored_versions
-        on spine.as_of_date = scored_versions.as_of_date
-    inner join numbered_windows
-        on scored_versions.scoring_version = numbered_windows.scoring_version
+    inner join needed_windows
+        on spine.as_of_date = needed_windows.as_of_date
 ),
 
 steps_per_date as (
@@ -152,15 +141,19 @@ final as (
     select
         running.account_id,
         running.as_of_date,
-        numbered_windows.scoring_version,
-        numbered_windows.metric_key,
-        numbered_windows.measure,
-        numbered_windows.window_index,
+        event_metric_windows.scoring_version,
+        event_metric_windows.metric_key,
+        event_metric_windows.measure,
+        event_metric_windows.window_index,
         cast(running.window_value as {{ customer_health.type_double() }}) as window_value,
         running.last_used_on
     from running
-    inner join numbered_windows
-        on running.window_number = numbered_windows.window_number
+    inner join event_metric_windows
+        on running.window_number = event_metric_windows.window_number
+    inner join scored_versions
+        on
+            running.as_of_date = scored_versions.as_of_date
+            and event_metric_windows.scoring_version = scored_versions.scoring_version
     where running.is_spine_row = 1
 )
 

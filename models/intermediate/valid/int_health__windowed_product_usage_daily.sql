@@ -9,7 +9,10 @@ rows_to_read as (
     select *
     from usage_days
     where {{ customer_health.usage_rebuild_filter('usage_date') }}
-    {% if customer_health.usage_rebuild_from() is not none %}
+    {% if
+        customer_health.usage_rebuild_from() is not none
+        and customer_health.has_rows_without_day(ref('stg_health__product_usage_daily'), 'usage_date')
+    %}
 
     union all
 
