@@ -33,6 +33,8 @@ judged_accounts as (
 
 judged_days as (
     select
+        min(usage_date) as first_date,
+        max(usage_date) as last_date,
         {{ customer_health.add_days('min(usage_date)', -28) }} as first_needed_date
     from judged_accounts
 ),
@@ -44,58 +46,39 @@ daily_counts as (
         usage_counts.usage_date,
         sum(usage_counts.amount) as amount
     from usage_counts
-    cross join judged_days
     where
         usage_counts.measure = 'value'
-        and usage_counts.usage_date >= judged_days.first_needed_date
+        and usage_counts.usage_date >= (select first_needed_date from judged_days)
     group by 1, 2, 3
-),
-
-daily_usage as (
-    select
-        event_metric_windows.scoring_version,
-        event_metric_windows.metric_key,
-        daily_counts.account_id,
-        daily_counts.usage_date,
-        daily_counts.amount
-    from daily_counts
-    inner join event_metric_windows
-        on daily_counts.count_number = event_metric_windows.count_number
-    where
-        event_metric_windows.measure = 'value'
-        and event_metric_windows.window_index = 0
 ),
 
 -- each day of use stands for itself, and on the same weekday of the four weeks after it
 amounts as (
     select
-        scoring_version,
-        metric_key,
+        count_number,
         account_id,
         usage_date,
         amount as day_amount,
         {{ customer_health.to_decimal('null') }} as earlier_amount
-    from daily_usage
+    from daily_counts
     {% for weeks in [1, 2, 3, 4] %}
 
     union all
 
     select
-        scoring_version,
-        metric_key,
+        count_number,
         account_id,
         {{ customer_health.add_days('usage_date', 7 * weeks) }} as usage_date,
         {{ customer_health.to_decimal('null') }} as day_amount,
         amount as earlier_amount
-    from daily_usage
+    from daily_counts
     {% endfor %}
 ),
 
 -- usual for an account is the median of the four days, of which one may be without use
 account_days as (
     select
-        scoring_version,
-        metric_key,
+        count_number,
         account_id,
         usage_date,
         count(earlier_amount) as earlier_day_count,
@@ -106,13 +89,15 @@ account_days as (
             - case when count(earlier_amount) = 4 then min(earlier_amount) else 0 end
         ) / 2 as median_amount
     from amounts
-    group by 1, 2, 3, 4
+    where
+        usage_date >= (select first_date from judged_days)
+        and usage_date <= (select last_date from judged_days)
+    group by 1, 2, 3
 ),
 
 judged_days_of_accounts as (
     select
-        account_days.scoring_version,
-        account_days.metric_key,
+        account_days.count_number,
         judged_accounts.segment,
         judged_accounts.usage_date,
         judged_accounts.as_of_date,
@@ -132,8 +117,7 @@ judged_days_of_accounts as (
 
 segment_days as (
     select
-        scoring_version,
-        metric_key,
+        count_number,
         segment,
         usage_date,
         as_of_date,
@@ -142,22 +126,35 @@ segment_days as (
         sum(case when is_regular then 1 else 0 end) as account_count,
         sum(case when is_regular and is_dropped then 1 else 0 end) as dropped_account_count
     from judged_days_of_accounts
-    group by 1, 2, 3, 4, 5
+    group by 1, 2, 3, 4
+),
+
+counted_metrics as (
+    select
+        scoring_version,
+        metric_key,
+        count_number
+    from event_metric_windows
+    where
+        measure = 'value'
+        and window_index = 0
 ),
 
 final as (
     select
         segment_days.as_of_date,
         segment_days.usage_date,
-        segment_days.scoring_version,
-        segment_days.metric_key,
+        counted_metrics.scoring_version,
+        counted_metrics.metric_key,
         segment_days.segment,
         cast(segment_days.account_count as bigint) as account_count,
         cast(segment_days.dropped_account_count as bigint) as dropped_account_count
     from segment_days
+    inner join counted_metrics
+        on segment_days.count_number = counted_metrics.count_number
     left join usage_calendar
         on
-            segment_days.scoring_version = usage_calendar.scoring_version
+            counted_metrics.scoring_version = usage_calendar.scoring_version
             and (
                 segment_days.segment = usage_calendar.segment
                 or usage_calendar.segment = '*'

@@ -56,6 +56,7 @@ scores as (
             as {{ customer_health.type_double() }}
         ) as predictor_value
     from scored_observations
+    where churn_probability is not null
 ),
 
 observed_metrics as (
@@ -126,6 +127,7 @@ categories as (
             as {{ customer_health.type_double() }}
         ) as predictor_value
     from category_totals
+    where category_score is not null
 ),
 
 metrics as (
@@ -141,6 +143,7 @@ metrics as (
             as {{ customer_health.type_double() }}
         ) as predictor_value
     from observed_metrics
+    where metric_score is not null
 ),
 
 predictors as (

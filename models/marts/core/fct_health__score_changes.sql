@@ -15,6 +15,18 @@ score_paths as (select * from {{ ref('int_health__score_paths') }}),
 
 compared_dates as (select * from {{ ref('int_health__compared_dates') }}),
 
+-- rows in which nothing moved add nothing to the sum, and are left out; points that are missing
+-- would break the sum, and are kept for the contract to refuse
+moved as (
+    select *
+    from score_paths
+    where coalesce(
+        abs(points_p1 - points_p0) + abs(points_p2 - points_p1) + abs(points_p3 - points_p2)
+        > 0.000000001,
+        true
+    )
+),
+
 differences as (
     select
         account_id,
@@ -28,12 +40,10 @@ differences as (
         points_p2 - points_p1 as behaviour_points,
         points_p3 - points_p2 as absence_points,
         points_p3 - points_p0 as change_points
-    from score_paths
+    from moved
 ),
 
--- rows in which nothing moved add nothing to the sum, and are left out; points that are missing
--- would break the sum, and are kept for the contract to refuse
-moved as (
+in_words as (
     select
         *,
         case when change_points > 0 then '+' else '' end
@@ -42,9 +52,6 @@ moved as (
         || {{ customer_health.number_text('earlier_value') }}
         || ' → ' || {{ customer_health.number_text('later_value') }} as driver_text
     from differences
-    where coalesce(
-        abs(policy_points) + abs(behaviour_points) + abs(absence_points) > 0.000000001, true
-    )
 ),
 
 final as (
@@ -53,20 +60,20 @@ final as (
         compared_dates.as_of_date,
         compared_dates.lag_key,
         compared_dates.compared_date,
-        moved.metric_key,
-        moved.policy_points,
-        moved.behaviour_points,
-        moved.absence_points,
-        moved.change_points,
-        moved.earlier_value,
-        moved.later_value,
-        moved.driver_text
+        in_words.metric_key,
+        in_words.policy_points,
+        in_words.behaviour_points,
+        in_words.absence_points,
+        in_words.change_points,
+        in_words.earlier_value,
+        in_words.later_value,
+        in_words.driver_text
     from compared_dates
-    inner join moved
+    inner join in_words
         on
-            compared_dates.account_id = moved.account_id
-            and compared_dates.as_of_date = moved.as_of_date
-            and compared_dates.compared_date = moved.compared_date
+            compared_dates.account_id = in_words.account_id
+            and compared_dates.as_of_date = in_words.as_of_date
+            and compared_dates.compared_date = in_words.compared_date
 )
 
 select * from final
