@@ -51,10 +51,10 @@ test: $(VENV)/.installed ## Run the quick tests
 test-faults: $(VENV)/.installed ## Break data, files and processes, and see what readers get (15 min)
 	$(BIN)/python -m pytest tests/faults
 
-test-engines: $(ENGINES)/.installed ## Run two days on PostgreSQL and Spark, compare with DuckDB (Java 17)
+test-engines: $(ENGINES)/.installed ## Run two days on PostgreSQL and Spark, compare with DuckDB (15 min)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export ENGINES_CASE="$$folder/case" && \
 	$(BIN)/python -m pytest -n 0 tests/engines/test_postgres.py tests/engines/test_postgres_publication.py && \
-	$(ENGINES)/bin/python -m pytest -n 0 tests/engines/test_spark.py
+	$(ENGINES)/bin/python -m pytest -n 0 tests/engines/test_spark.py tests/engines/test_spark_publication.py
 
 # The adapters of the cloud warehouses, which do not live beside our own pins. Asks no server.
 $(DIALECTS)/.installed: requirements-dialects.lock $(VENV)/.installed

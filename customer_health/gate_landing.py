@@ -128,9 +128,7 @@ class Landed:
     days: dict[str, dict[str, int]]
     since: dict[str, date] = field(default_factory=dict)
 
-    def comparable(
-        self, counts: Mapping[str, int], before: Mapping[str, Any]
-    ) -> dict[str, int]:
+    def comparable(self, counts: Mapping[str, int], before: Mapping[str, Any]) -> dict[str, int]:
         """Row counts of the last accepted run that were taken of as many days.
 
         Args:

@@ -1,4 +1,4 @@
-{#- Behind the last select of a large mart: the order in which its rows are stored, for readers that
+{#- Behind the last select of a large table: the order in which its rows are stored, for readers that
     ask for one date or one account. DuckDB then opens a few of the blocks; other engines have
     indexes, clustering keys and statistics of their own, and a sort of everything would cost there.
 

@@ -39,9 +39,7 @@ class Case:
 NUMBERS = "select cast(unnest([{}]) as double) as score"
 PAIRS = "select unnest(['A1', 'A1', 'A2']) as account_id, unnest([{}]) as as_of_date"
 # two equal rows of a date; the run of BUILD_DATES with its lookback of 3 days wrote 2026-06-27 on
-WRITTEN = (
-    "select 'A1' as account_id, cast({} as date) as as_of_date, 11 as score from range(2)"
-)
+WRITTEN = "select 'A1' as account_id, cast({} as date) as as_of_date, 11 as score from range(2)"
 BUILD_DATES = "select cast('2026-07-01' as date) as as_of_date"
 PERIODS = "select unnest([{}]) as starts_on, unnest([{}]) as ends_on"
 

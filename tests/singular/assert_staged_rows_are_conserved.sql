@@ -24,39 +24,40 @@ rejected_rows as (select * from {{ ref('int_health__rejected_rows') }}),
 
 usage_user_days as (select * from {{ ref('int_health__usage_user_days') }}),
 
-build_dates as (select * from {{ ref('int_health__build_dates') }}),
-
--- from the first day that was read until the last date, whose own day nothing has counted yet
-days_read as (
+-- one pass over the events, for both questions about them
+events_read as (
     select
-        (select cast(min(occurred_at) as date) from staged_product_events) as first_day,
-        (select max(as_of_date) from build_dates) as until_day
+        count(*) as row_count,
+        cast(min(occurred_at) as date) as first_day
+    from staged_product_events
 ),
 
+-- the day of the as_of date itself is on no user's day yet
 counted_events as (
     select sum(usage_user_days.event_count) as row_count
     from usage_user_days
-    cross join days_read
+    cross join events_read
     where
-        usage_user_days.usage_date >= days_read.first_day
-        and usage_user_days.usage_date < days_read.until_day
+        usage_user_days.usage_date >= events_read.first_day
+        and usage_user_days.usage_date < {{ customer_health.as_of_date() }}
 ),
 
 events_to_come as (
     select count(*) as row_count
     from valid_product_events
-    where occurred_at >= (select cast(until_day as timestamp) from days_read)
+    where occurred_at >= cast({{ customer_health.as_of_date() }} as timestamp)
 ),
 
 found_counts as (
     {% for table in whole_tables + windowed_tables %}
     select
         '{{ table }}' as source_table,
-        (select count(*) from staged_{{ table }}) as staged_rows,
         {% if table == 'product_events' %}
+        (select row_count from events_read) as staged_rows,
         (select coalesce(max(row_count), 0) from counted_events)
         + (select row_count from events_to_come) as kept_rows
         {% else %}
+        (select count(*) from staged_{{ table }}) as staged_rows,
         (select count(*) from valid_{{ table }}) as kept_rows
         {% endif %}
 

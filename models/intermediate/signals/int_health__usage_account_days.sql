@@ -56,3 +56,4 @@ final as (
 )
 
 select * from final
+{{ customer_health.stored_order(['usage_date']) }}

@@ -33,3 +33,4 @@ final as (
 )
 
 select * from final
+{{ customer_health.stored_order(['usage_date']) }}
