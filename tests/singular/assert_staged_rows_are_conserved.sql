@@ -26,7 +26,7 @@ usage_user_days as (select * from {{ ref('int_health__usage_user_days') }}),
 
 -- one pass over the events, for both questions about them
 events_read as (
-    select
+    select  -- noqa: ST06
         count(*) as row_count,
         cast(min(occurred_at) as date) as first_day
     from staged_product_events
@@ -99,4 +99,6 @@ where
     {{ customer_health.is_distinct('staged_rows', 'row_count') }}
     or {{ customer_health.is_distinct('kept_rows', 'kept_count') }}
     or {{ customer_health.is_distinct('rejected_rows', 'rejected_count') }}
-    or {{ customer_health.is_distinct('staged_rows', 'kept_rows + exact_duplicate_count + rejected_rows') }}
+    or {{ customer_health.is_distinct(
+        'staged_rows', 'kept_rows + exact_duplicate_count + rejected_rows'
+    ) }}

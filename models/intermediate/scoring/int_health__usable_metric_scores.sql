@@ -41,12 +41,12 @@ held_scores as (
 with_held_scores as (
     select
         base_metric_scores.*,
-        held_scores.account_id is not null as is_data_incident,
         held_scores.metric_value as held_value,
         held_scores.value_state as held_state,
         held_scores.observed_at as held_observed_at,
         held_scores.sample_size as held_sample_size,
-        held_scores.metric_score as held_score
+        held_scores.metric_score as held_score,
+        held_scores.account_id is not null as is_data_incident
     from base_metric_scores
     left join held_scores
         on
@@ -58,7 +58,7 @@ with_held_scores as (
 ),
 
 final as (
-    select
+    select  -- noqa: ST06
         account_id,
         as_of_date,
         scoring_version,

@@ -80,8 +80,8 @@ windows as (
         measures.measure,
         event_metrics.aggregation,
         event_metrics.basis,
-        coalesce(counted_events.counted, '') as counted,
         metrics.window_days,
+        coalesce(counted_events.counted, '') as counted,
         cast(window_indexes.generated_number - 1 as integer) as window_index,
         cast(metrics.window_days * (window_indexes.generated_number - 1) as integer) as offset_days
     from event_metrics

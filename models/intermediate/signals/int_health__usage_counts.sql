@@ -33,13 +33,13 @@ needed_days as (
 account_days as (
     select *
     from usage_account_days
-    where usage_date >= (select first_needed_date from needed_days)
+    where usage_date >= (select needed_days.first_needed_date from needed_days)
 ),
 
 user_days as (
     select *
     from usage_user_days
-    where usage_date >= (select first_needed_date from needed_days)
+    where usage_date >= (select needed_days.first_needed_date from needed_days)
 ),
 
 event_names as (
@@ -178,7 +178,7 @@ unattributed_usage as (
         account_id,
         usage_date
     from usage_daily
-    where usage_date >= (select first_needed_date from needed_days)
+    where usage_date >= (select needed_days.first_needed_date from needed_days)
 
     union all
 

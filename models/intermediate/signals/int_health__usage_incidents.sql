@@ -48,7 +48,7 @@ daily_counts as (
     from usage_counts
     where
         usage_counts.measure = 'value'
-        and usage_counts.usage_date >= (select first_needed_date from judged_days)
+        and usage_counts.usage_date >= (select judged_days.first_needed_date from judged_days)
     group by 1, 2, 3
 ),
 
@@ -90,8 +90,8 @@ account_days as (
         ) / 2 as median_amount
     from amounts
     where
-        usage_date >= (select first_date from judged_days)
-        and usage_date <= (select last_date from judged_days)
+        usage_date >= (select judged_days.first_date from judged_days)
+        and usage_date <= (select judged_days.last_date from judged_days)
     group by 1, 2, 3
 ),
 

@@ -20,11 +20,12 @@ compared_dates as (select * from {{ ref('int_health__compared_dates') }}),
 moved as (
     select *
     from score_paths
-    where coalesce(
-        abs(points_p1 - points_p0) + abs(points_p2 - points_p1) + abs(points_p3 - points_p2)
-        > 0.000000001,
-        true
-    )
+    where
+        coalesce(
+            abs(points_p1 - points_p0) + abs(points_p2 - points_p1) + abs(points_p3 - points_p2)
+            > 0.000000001,
+            true
+        )
 ),
 
 differences as (
