@@ -81,9 +81,9 @@ windows as (
         event_metrics.aggregation,
         event_metrics.basis,
         metrics.window_days,
-        coalesce(counted_events.counted, '') as counted,
         cast(window_indexes.generated_number - 1 as integer) as window_index,
-        cast(metrics.window_days * (window_indexes.generated_number - 1) as integer) as offset_days
+        cast(metrics.window_days * (window_indexes.generated_number - 1) as integer) as offset_days,
+        coalesce(counted_events.counted, '') as counted
     from event_metrics
     inner join metrics
         on
