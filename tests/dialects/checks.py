@@ -49,7 +49,7 @@ FUNCTIONS = {
     ),
     "databricks": _COMMON_FUNCTIONS
     | _names(
-        "array_join bit_or bool_or collect_list date_trunc regexp_replace timestampadd "
+        "array_join array_sort bit_or bool_or collect_list date_trunc regexp_replace timestampadd "
         "timestampdiff to_utc_timestamp try_cast unix_micros"
     ),
     "redshift": _COMMON_FUNCTIONS | _names("bit_or bool_or dateadd datediff listagg"),
