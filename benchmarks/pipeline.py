@@ -28,7 +28,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-from events import DAYS, END_DATE, EVENTS_PER_DAY, Shape, add_next_day, make_home
+from events import (
+    ACCOUNTS,
+    DAYS,
+    END_DATE,
+    EVENTS_PER_DAY,
+    USERS,
+    Shape,
+    add_next_day,
+    make_home,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 PROJECT_PARTS = (
@@ -82,6 +91,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="1 10", help="millions of events, such as '1 10 50'")
     parser.add_argument("--events-per-day", type=int, default=EVENTS_PER_DAY)
+    parser.add_argument("--accounts", type=int, default=ACCOUNTS, help="with 30 users each")
     parser.add_argument("--folder", type=Path, help="where the data go, and stay; default: away")
     parser.add_argument("--models", type=int, default=15, help="slowest models to print")
     parser.add_argument("--output", type=Path, help="JSON of all figures")
@@ -90,14 +100,21 @@ def main() -> int:
     print(f"machine: {machine()}", flush=True)
     print(
         f"date: {datetime.now(UTC):%Y-%m-%d}, DuckDB {duckdb.__version__}, "
-        f"memory_limit {MEMORY_LIMIT}, 10,000 accounts, 300,000 users, {DAYS} days"
+        f"memory_limit {MEMORY_LIMIT}, {options.accounts:,} accounts, "
+        f"{users_of(options.accounts):,} users, {DAYS} days"
     )
     results = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as scratch:
         project = project_copy(Path(scratch) / "project")
         for size in sizes:
             home = (options.folder or Path(scratch)) / f"{size:g}m-{options.events_per_day}"
-            result = measure(project, home, size, options.events_per_day)
+            shape = Shape(
+                int(size * 1_000_000),
+                accounts=options.accounts,
+                users=users_of(options.accounts),
+                events_per_day=options.events_per_day,
+            )
+            result = measure(project, home, size, shape)
             print_size(result, options.models)
             results.append(result)
             if options.folder is None:
@@ -131,17 +148,22 @@ def project_copy(folder: Path) -> Path:
     return folder
 
 
-def measure(project: Path, home: Path, size: float, events_per_day: int) -> SizeResult:
+def users_of(accounts: int) -> int:
+    """Users of so many accounts: the shape of the default ones."""
+    return accounts * USERS // ACCOUNTS
+
+
+def measure(project: Path, home: Path, size: float, shape: Shape) -> SizeResult:
     """Make the data of one size, then measure the bare limit, a full build and one more day."""
     shutil.rmtree(home, ignore_errors=True)
-    made = make_home(home, Shape(int(size * 1_000_000), events_per_day=events_per_day))
+    made = make_home(home, shape)
     bare_rows, bare_seconds = bare_limit(home)
     full = run(project, home, END_DATE)
     add_next_day(home)
     next_day = run(project, home, END_DATE + timedelta(days=1))
     return SizeResult(
         size=size,
-        events_per_day=events_per_day,
+        events_per_day=shape.events_per_day,
         events=made.events,
         next_day_events=made.next_day_events,
         generation_seconds=made.seconds,
