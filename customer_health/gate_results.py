@@ -112,10 +112,10 @@ def _checks(asset: str, result: Any, known: Known) -> list[Check]:
         observed = _columns_observed(asset, result, known.seen)
     else:
         observed = _observed(result)
-        if config.meta["rule"] == "row_count" and asset in known.since:
-            observed += f" since {known.since[asset]}"
         if config.meta["rule"] == "row_count" and asset in known.counts:
             observed += f", {known.counts[asset]:,} last time"
+        if config.meta["rule"] == "row_count" and asset in known.since:
+            observed += f" (of the days since {known.since[asset]})"
     rows = details.get("unexpected_count")
     if config.type == "unexpected_rows_expectation":
         rows = details.get("observed_value")
