@@ -21,7 +21,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +36,11 @@ from customer_health.publication import (
     GateCheck,
     Publication,
 )
-from customer_health.rollback import CURRENT, DAMAGED, Kept, Plan
+from customer_health.rollback import CURRENT, Plan
 from customer_health.settings import Settings
 from customer_health.targets import rendered_output
-from customer_health.warehouses.base import Reader, UnreachableError, Warehouse
+from customer_health.warehouses.base import Reader, UnreachableError
+from customer_health.warehouses.schemas import SchemaWarehouse
 
 if TYPE_CHECKING:
     from customer_health.gates import GateName
@@ -82,7 +83,7 @@ class PostgresReader(Reader):
         return bool(self._cursor.fetchone()[0])
 
 
-class PostgresWarehouse(Warehouse):
+class PostgresWarehouse(SchemaWarehouse):
     """The database of a dbt target of type postgres."""
 
     engine = "postgres"
@@ -168,6 +169,13 @@ class PostgresWarehouse(Warehouse):
     @property
     def _key(self) -> str:
         return f"{self._database.arguments!r} {self._marts}"
+
+    @property
+    def _place(self) -> str:
+        return self._database.label
+
+    def _session(self) -> AbstractContextManager[Any]:
+        return self._transaction()
 
     # -- gates -----------------------------------------------------------------------------------
     def gate_database(self, gate: GateName) -> Postgres:
@@ -585,100 +593,6 @@ class PostgresWarehouse(Warehouse):
                 )
             yield PostgresReader(cursor, self._readers)
 
-    def list_kept(self) -> list[Kept]:
-        """From the list of kept publications; nothing where this user may not read it."""
-        with self._transaction() as cursor:
-            found = []
-            for row in self._kept(cursor):
-                manifest = Publication.from_dict(json.loads(row["manifest"]))
-                is_whole = self._trouble(cursor, row) is None
-                found.append(
-                    Kept(
-                        row["publication_id"],
-                        row["state"] if is_whole else DAMAGED,
-                        manifest.as_of_date,
-                        manifest.published_at,
-                        manifest.scored_account_count if is_whole else None,
-                        manifest.account_count if is_whole else None,
-                        row["size_bytes"],
-                    )
-                )
-        return found
-
-    def plan_rollback(self, wanted: str | None = None) -> Plan:
-        """A kept schema that is whole."""
-        with self._transaction() as cursor:
-            kept = self._kept(cursor)
-            if not kept:
-                raise HealthError(
-                    f"no publication is kept in {self._database.label}: `customer-health run` "
-                    "makes one"
-                )
-            current = next((row for row in kept if row["state"] == CURRENT), None)
-            remarks: list[str] = []
-            if current is not None and self._trouble(cursor, current) is not None:
-                remarks.append(f"what readers have is damaged: {self._trouble(cursor, current)}")
-                current = None
-            if wanted is not None:
-                row = self._find(kept, wanted, current)
-                trouble = self._trouble(cursor, row)
-                if trouble is not None:
-                    raise HealthError(f"{wanted} is damaged: {trouble}")
-            else:
-                row = self._newest_whole(cursor, kept, current, remarks)
-            listed = set(self._listed(cursor, row))
-            had = {each["publication_id"] for each in kept if each["state"] == WITHDRAWN}
-            if current is not None:
-                had.update(self._listed(cursor, current))
-            elif wanted is not None:
-                had.update(each["publication_id"] for each in kept[: kept.index(row)])
-            still_kept = {each["publication_id"] for each in kept}
-        return Plan(
-            Publication.from_dict(json.loads(row["manifest"])),
-            None,
-            None if current is None else Publication.from_dict(json.loads(current["manifest"])),
-            frozenset((had - listed) & still_kept),
-            tuple(remarks),
-        )
-
-    @staticmethod
-    def _find(
-        kept: list[dict[str, Any]], wanted: str, current: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        """The kept publication of an id."""
-        if current is not None and current["publication_id"] == wanted:
-            raise UsageError(f"readers have {wanted} already: `rollback --list` shows the others")
-        for row in kept:
-            if row["publication_id"] == wanted:
-                return row
-        raise rollback.unknown_publication(wanted, [row["publication_id"] for row in kept])
-
-    def _newest_whole(
-        self,
-        cursor: Any,
-        kept: list[dict[str, Any]],
-        current: dict[str, Any] | None,
-        remarks: list[str],
-    ) -> dict[str, Any]:
-        """The newest that is whole, not withdrawn, and older than what readers have."""
-        older = None if current is None else set(self._listed(cursor, current)[1:])
-        for row in kept:
-            name = row["publication_id"]
-            if row["state"] == WITHDRAWN or (older is not None and name not in older):
-                continue
-            if self._trouble(cursor, row) is None:
-                return row
-            remarks.append(f"{name} is damaged and was passed over")
-        if current is not None:
-            raise HealthError(
-                f"nothing older than {current['publication_id']} is kept whole: mend the cause "
-                "and `customer-health run`"
-            )
-        raise HealthError(
-            "what readers have is damaged, and no kept publication is whole: "
-            "`customer-health run` makes a new one"
-        )
-
     def roll_back(self, plan: Plan) -> Publication:
         """The views show the tables of the kept publication, in one transaction."""
         if plan.withdrawn:
@@ -694,10 +608,6 @@ class PostgresWarehouse(Warehouse):
         return plan.target
 
     # -- kept publications -----------------------------------------------------------------------
-    def _kept_schema(self, publication_id: str) -> str:
-        """`customer_health_p_20260630051500_a1b2c3`."""
-        return self._kept_prefix + publication_id.split("T", 1)[1].replace("-", "_")
-
     def _kept(self, cursor: Any) -> list[dict[str, Any]]:
         """The list of kept publications, the one published last first; empty without the list."""
         cursor.execute(

@@ -22,12 +22,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from customer_health import rollback
-from customer_health.errors import HealthError, UsageError
+from customer_health.errors import HealthError
 from customer_health.publication import (
     KEEP,
     LEAST_KEPT,
@@ -36,11 +36,12 @@ from customer_health.publication import (
     GateCheck,
     Publication,
 )
-from customer_health.rollback import CURRENT, DAMAGED, Kept, Plan
+from customer_health.rollback import CURRENT, Plan
 from customer_health.settings import Settings
 from customer_health.spark_server import Session, SparkServer, bound, literal, quoted
 from customer_health.targets import rendered_output
-from customer_health.warehouses.base import Reader, Warehouse
+from customer_health.warehouses.base import Reader
+from customer_health.warehouses.schemas import SchemaWarehouse
 
 if TYPE_CHECKING:
     from customer_health.gate_spark import Spark
@@ -77,7 +78,7 @@ class SparkReader(Reader):
         return self._session.rows(bound(sql, values).replace("{marts}", quoted(self._schema)))
 
 
-class SparkWarehouse(Warehouse):
+class SparkWarehouse(SchemaWarehouse):
     """The catalogue of a dbt target of type spark."""
 
     engine = "spark"
@@ -103,6 +104,13 @@ class SparkWarehouse(Warehouse):
                     f"{self._server.where} has no Iceberg: add IcebergSparkSessionExtensions to "
                     "spark.sql.extensions and name a catalogue of it (docs/engines.md)"
                 )
+
+    @property
+    def _place(self) -> str:
+        return self._server.where
+
+    def _session(self) -> AbstractContextManager[Any]:
+        return self._server.session()
 
     # -- gates -----------------------------------------------------------------------------------
     def gate_database(self, gate: GateName) -> Spark:
@@ -425,101 +433,6 @@ class SparkWarehouse(Warehouse):
                 )
             yield SparkReader(session, row["kept_schema"])
 
-    def list_kept(self) -> list[Kept]:
-        """From the list of kept publications."""
-        found = []
-        with self._server.session() as session:
-            for row in self._kept(session):
-                manifest = Publication.from_dict(json.loads(row["manifest"]))
-                is_whole = self._trouble(session, row) is None
-                found.append(
-                    Kept(
-                        row["publication_id"],
-                        row["state"] if is_whole else DAMAGED,
-                        manifest.as_of_date,
-                        manifest.published_at,
-                        manifest.scored_account_count if is_whole else None,
-                        manifest.account_count if is_whole else None,
-                        row["size_bytes"],
-                    )
-                )
-        return found
-
-    def plan_rollback(self, wanted: str | None = None) -> Plan:
-        """A kept schema that is whole."""
-        with self._server.session() as session:
-            kept = self._kept(session)
-            if not kept:
-                raise HealthError(
-                    f"no publication is kept on {self._server.where}: `customer-health run` "
-                    "makes one"
-                )
-            current = next((row for row in kept if row["state"] == CURRENT), None)
-            remarks: list[str] = []
-            trouble = None if current is None else self._trouble(session, current)
-            if trouble is not None:
-                remarks.append(f"what readers have is damaged: {trouble}")
-                current = None
-            if wanted is not None:
-                row = self._find(kept, wanted, current)
-                trouble = self._trouble(session, row)
-                if trouble is not None:
-                    raise HealthError(f"{wanted} is damaged: {trouble}")
-            else:
-                row = self._newest_whole(session, kept, current, remarks)
-            listed = set(self._listed(session, row))
-            had = {each["publication_id"] for each in kept if each["state"] == WITHDRAWN}
-            if current is not None:
-                had.update(self._listed(session, current))
-            elif wanted is not None:
-                had.update(each["publication_id"] for each in kept[: kept.index(row)])
-            still_kept = {each["publication_id"] for each in kept}
-        return Plan(
-            Publication.from_dict(json.loads(row["manifest"])),
-            None,
-            None if current is None else Publication.from_dict(json.loads(current["manifest"])),
-            frozenset((had - listed) & still_kept),
-            tuple(remarks),
-        )
-
-    @staticmethod
-    def _find(
-        kept: list[dict[str, Any]], wanted: str, current: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        """The kept publication of an id."""
-        if current is not None and current["publication_id"] == wanted:
-            raise UsageError(f"readers have {wanted} already: `rollback --list` shows the others")
-        for row in kept:
-            if row["publication_id"] == wanted:
-                return row
-        raise rollback.unknown_publication(wanted, [row["publication_id"] for row in kept])
-
-    def _newest_whole(
-        self,
-        session: Session,
-        kept: list[dict[str, Any]],
-        current: dict[str, Any] | None,
-        remarks: list[str],
-    ) -> dict[str, Any]:
-        """The newest that is whole, not withdrawn, and older than what readers have."""
-        older = None if current is None else set(self._listed(session, current)[1:])
-        for row in kept:
-            name = row["publication_id"]
-            if row["state"] == WITHDRAWN or (older is not None and name not in older):
-                continue
-            if self._trouble(session, row) is None:
-                return row
-            remarks.append(f"{name} is damaged and was passed over")
-        if current is not None:
-            raise HealthError(
-                f"nothing older than {current['publication_id']} is kept whole: mend the cause "
-                "and `customer-health run`"
-            )
-        raise HealthError(
-            "what readers have is damaged, and no kept publication is whole: "
-            "`customer-health run` makes a new one"
-        )
-
     def roll_back(self, plan: Plan) -> Publication:
         """The views show the tables of the kept publication, the list of publications last."""
         if plan.withdrawn:
@@ -540,10 +453,6 @@ class SparkWarehouse(Warehouse):
         return plan.target
 
     # -- kept publications -----------------------------------------------------------------------
-    def _kept_schema(self, publication_id: str) -> str:
-        """`customer_health_p_20260630051500_a1b2c3`."""
-        return self._kept_prefix + publication_id.split("T", 1)[1].replace("-", "_")
-
     def _kept(self, session: Session) -> list[dict[str, Any]]:
         """The list of kept publications, the one published last first; empty without the list."""
         if "kept" not in self._all_tables(session, self._registry_schema):
