@@ -324,30 +324,6 @@ class PostgresWarehouse(SchemaWarehouse):
             cursor.execute(f"drop schema {quoted(name)} cascade")
         return [f"removed the schema {name}, which holds no publication" for name in left]
 
-    def _reference(self, cursor: Any, done: list[str]) -> str | None:
-        """The schema that says what was published: the current one, else the newest that is whole.
-
-        Raises:
-            HealthError: when something was published, and nothing of it is whole.
-        """
-        kept = [row for row in self._kept(cursor) if row["state"] != WITHDRAWN]
-        kept.sort(key=lambda row: row["state"] != CURRENT)  # the others stay as they are sorted
-        for row in kept:
-            if self._trouble(cursor, row) is None:
-                if row["state"] != CURRENT:
-                    done.append(
-                        "what readers have is damaged: history is taken from "
-                        f"{row['publication_id']} until the next publication"
-                    )
-                return str(row["kept_schema"])
-        if not kept:
-            return None
-        raise HealthError(
-            f"no publication in {self._database.label} is whole ({self._trouble(cursor, kept[0])})"
-            f": restore its schema {kept[0]['kept_schema']}, or drop the schema "
-            f"{self._marts}_publications to start anew"
-        )
-
     def last_publication(self) -> Publication | None:
         """The one that readers have, with its manifest."""
         with self._transaction() as cursor:

@@ -22,6 +22,7 @@ from customer_health.warehouses.base import Warehouse
 class SchemaWarehouse(Warehouse):
     """A warehouse whose kept publications are schemas; a `session` is what `_session` opens."""
 
+    _marts: str
     _kept_prefix: str
 
     @property
@@ -46,6 +47,30 @@ class SchemaWarehouse(Warehouse):
     @abstractmethod
     def _listed(self, session: Any, row: Mapping[str, Any]) -> list[str]:
         """Ids of the publications that a kept one lists, the newest first."""
+
+    def _reference(self, session: Any, done: list[str]) -> str | None:
+        """The schema that says what was published: the current one, else the newest that is whole.
+
+        Raises:
+            HealthError: when something was published, and nothing of it is whole.
+        """
+        kept = [row for row in self._kept(session) if row["state"] != WITHDRAWN]
+        kept.sort(key=lambda row: row["state"] != CURRENT)  # the others stay as they are sorted
+        for row in kept:
+            if self._trouble(session, row) is None:
+                if row["state"] != CURRENT:
+                    done.append(
+                        "what readers have is damaged: history is taken from "
+                        f"{row['publication_id']} until the next publication"
+                    )
+                return str(row["kept_schema"])
+        if not kept:
+            return None
+        raise HealthError(
+            f"no publication in {self._place} is whole "
+            f"({self._trouble(session, kept[0])}): restore its schema {kept[0]['kept_schema']}, "
+            f"or drop the schema {self._marts}_publications to start anew"
+        )
 
     def list_kept(self) -> list[Kept]:
         """From the list of kept publications; nothing where this user may not read it."""

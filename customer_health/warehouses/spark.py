@@ -252,30 +252,6 @@ class SparkWarehouse(SchemaWarehouse):
             self._drop_schema(session, name)
         return [f"removed the schema {name}, which holds no publication" for name in left]
 
-    def _reference(self, session: Session, done: list[str]) -> str | None:
-        """The schema that says what was published: the current one, else the newest that is whole.
-
-        Raises:
-            HealthError: when something was published, and nothing of it is whole.
-        """
-        kept = [row for row in self._kept(session) if row["state"] != WITHDRAWN]
-        kept.sort(key=lambda row: row["state"] != CURRENT)  # the others stay as they are sorted
-        for row in kept:
-            if self._trouble(session, row) is None:
-                if row["state"] != CURRENT:
-                    done.append(
-                        "what readers have is damaged: history is taken from "
-                        f"{row['publication_id']} until the next publication"
-                    )
-                return str(row["kept_schema"])
-        if not kept:
-            return None
-        raise HealthError(
-            f"no publication on {self._server.where} is whole "
-            f"({self._trouble(session, kept[0])}): restore its schema {kept[0]['kept_schema']}, "
-            f"or drop the schema {self._registry_schema} to start anew"
-        )
-
     def last_publication(self) -> Publication | None:
         """The one that readers have, with its manifest."""
         with self._server.session() as session:
