@@ -45,6 +45,7 @@ RAW_KEYS: dict[str, tuple[str, ...]] = {
     "crm_touchpoints": ("touchpoint_id",),
     "crm_csm_sentiments": ("sentiment_id",),
     "crm_health_overrides": ("override_id",),
+    "crm_action_updates": ("update_id",),
     "product_users": ("user_id",),
     "product_events": ("event_id",),
     "product_usage_daily": ("account_id", "usage_date", "event_name"),

@@ -32,6 +32,7 @@ RAW_TABLES: dict[str, bool] = {
     "crm_touchpoints": True,
     "crm_csm_sentiments": True,
     "crm_health_overrides": True,
+    "crm_action_updates": True,
     "product_users": True,
     "product_events": True,
     "product_usage_daily": False,
@@ -71,6 +72,8 @@ _NUMBER_VARS = {
     "baseline_min_windows": "windows",
     "usage_smoothing": "events",
     "old_after_days": "days",
+    "csm_weekly_actions": "actions",
+    "single_thread_percent": "percent",
 }
 _MOST = {"percent": 100}
 _NAME_VARS = ("raw_database", "raw_schema")

@@ -188,6 +188,15 @@ def _payments(
     )
 
 
+def overdue(world: World, days: int) -> tuple[IntArray, FloatArray]:
+    """Return account and day of every invoice that is not paid so many days after it was due."""
+    invoices, clock = _make_invoices(world), world.clock
+    limit = invoices.due + days * DAY_US
+    is_late = (limit < clock.end_us) & ((invoices.paid == NEVER) | (invoices.paid > limit))
+    first_us = clock.instants(np.array([0]))[0]
+    return invoices.account[is_late], (limit[is_late] - first_us) / DAY_US
+
+
 def _invoice_table(world: World, subscription_ids: pa.Array, invoices: _Invoices) -> pa.Table:
     """Return the raw table of invoices, those issued before the end of the window."""
     known = invoices.issued < world.clock.end_us

@@ -123,6 +123,11 @@ def _value(kind: str, column: str, values: tuple[float, ...]) -> Fault:
     return Fault(kind, change)
 
 
+def _word(kind: str, column: str, word: str) -> Fault:
+    """Put a word that the input contract does not know into a column."""
+    return Fault(kind, lambda copies: copies.constant(column, word))
+
+
 def _score_outside() -> Fault:
     """NPS answers of 11 and -1."""
     fault = _value("out_of_range", "score", (11.0, -1.0))
@@ -222,6 +227,17 @@ _SOURCES: dict[str, Source] = {
     ),
     "crm_csm_sentiments": Source(
         "F", (_value("out_of_range", "sentiment", (9, 0)), _orphan(), _duplicate())
+    ),
+    "crm_action_updates": Source(
+        "D",
+        (
+            _duplicate(),
+            _word("out_of_range", "state", "snoozed"),
+            _other_version("state", "done", has_updated_at=False),
+            _null_account(),
+            _orphan(),
+            _future("recorded_at"),
+        ),
     ),
     "product_users": Source(
         "U",

@@ -126,6 +126,7 @@ def raw_records(world: World, users: usage.Users) -> Iterator[tuple[str, pa.Tabl
     yield "crm_touchpoints", records.crm_touchpoints(world, contacts)
     yield "crm_csm_sentiments", records.crm_csm_sentiments(world)
     yield "crm_health_overrides", records.crm_health_overrides(world)
+    yield "crm_action_updates", records.crm_action_updates(world)
     yield "product_users", usage.product_users(world, users)
     yield "product_features", usage.product_features(world)
     yield "support_tickets", records.support_tickets(world, contacts)

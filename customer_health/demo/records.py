@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from customer_health.demo import names
+from customer_health.demo import billing, names
 from customer_health.demo.columns import (
     DAY_US,
     FAR,
@@ -37,6 +37,7 @@ from customer_health.demo.world import (
     PLANS,
     REGIONS,
     SEGMENTS,
+    USD_RATES,
     Changes,
     Role,
     World,
@@ -52,6 +53,23 @@ _MILESTONES = (  # key, weight, due after days
     ("go_live", 0.30, 60),
 )
 _MILESTONES_SINCE_DAY = -400  # accounts that are older had no onboarding plan yet
+# What makes a CSM act: the mean health of the last weeks in an aspect lies at or below a level.
+_LOWS = (  # playbook, aspect, level, least ARR in USD, weeks until it is worth doing again
+    ("critical_entered", Aspect.OVERALL, -1.6, 0, 6),
+    ("at_risk_held", Aspect.OVERALL, -0.5, 10_000, 7),
+    ("adoption_low", Aspect.USAGE, -0.2, 0, 9),
+    ("support_pain", Aspect.SERVICE, -1.9, 0, 9),
+    ("champion_silent", Aspect.USAGE, 0.2, 5_000, 5),
+    ("checkin_overdue", Aspect.MOOD, -0.3, 8_000, 3),
+)
+_UNUSED_LEVEL, _UNUSED_WEEKS = 0.0, 13  # growth plan only: it includes what they do not use
+_CHAMPION_ARR = 5_000  # from here on a champion who left is worth a call
+_EXPANSION_LEVEL, _EXPANSION_WEEKS = 0.9, 13  # the same upwards, in what people say
+_FALL, _FALL_WEEKS = 0.9, 4  # of the overall health, in so many weeks
+_SEEN_WEEKS = 4  # troubles show in a score by the mean of so many weeks
+_OVERDUE_DAYS = 30
+_RENEWAL_DAYS = 90
+_DROPPED_PLAYBOOK = "quarterly_call"  # some go on doing what no playbook asks for any more
 
 
 def _csm(world: World) -> IntArray:
@@ -324,6 +342,121 @@ def crm_health_overrides(world: World) -> pa.Table:
             "loaded_at": loaded(rng, created_us, clock),
         },
     )
+
+
+def crm_action_updates(world: World) -> pa.Table:
+    """Return what CSMs wrote about the actions of playbooks: acknowledged, done.
+
+    Which actions will come of the scores nobody knows here, so that the hidden world gives the
+    reasons, and some updates match no action. Whether anything was done has no effect on an
+    account: the world was made before, and who acts, and how soon, is drawn without a look at
+    what comes after. So whoever asks this data whether actions helped must find nothing.
+    """
+    rng = stage_rng(world.seed, "crm_action_updates")
+    clock, csm = world.clock, _csm(world)
+    playbook, account, day = _reasons(rng, world)
+    # One entry a CSM, and a last one (-1) for the shared mailbox.
+    team = int(csm.max(initial=0)) + 1
+    reads = rng.uniform(0.4, 0.9, team + 1)
+    closes = rng.beta(3.0, 1.5, team + 1)
+    closes[rng.permutation(team)[: max(1, team // 5)]] = 0.0  # some never close anything
+    who = csm[account]
+    acted = rng.random(len(day)) < reads[who]
+    playbook, account, day, who = playbook[acted], account[acted], day[acted], who[acted]
+    count = len(day)
+    seen_day = np.floor(day + rng.uniform(0, 5, count)) + rng.uniform(0.3, 0.5, count)
+    done_day = np.floor(day + rng.uniform(2, 20, count)) + rng.uniform(0.5, 0.75, count)
+    done_day = np.where(done_day < seen_day, np.floor(seen_day) + 0.75, done_day)
+    is_done = rng.random(count) < closes[who]
+    # Some close an action without a word before.
+    is_seen = ~is_done | (rng.random(count) < 0.8)
+    parts = np.concatenate([np.flatnonzero(is_seen), np.flatnonzero(is_done)])
+    state = np.repeat([0, 1], [is_seen.sum(), is_done.sum()])
+    moment = np.concatenate([seen_day[is_seen], done_day[is_done]])
+    order = np.lexsort((state, account[parts], moment))
+    order = order[moment[order] < clock.days]
+    parts, state, recorded = parts[order], state[order], clock.instants(moment[order])
+    return raw_table(
+        "crm_action_updates",
+        {
+            "update_id": padded_ids("D", np.arange(1, len(parts) + 1), id_width(len(parts))),
+            "account_id": world.account_ids.take(pa.array(account[parts])),
+            "playbook_key": pa.array(playbook[parts], pa.string()),
+            "state": pick(("acknowledged", "done"), state),
+            "author_id": _csm_ids(who[parts]),
+            "recorded_at": instants(recorded),
+            "loaded_at": loaded(rng, recorded, clock),
+        },
+    )
+
+
+def _reasons(
+    rng: np.random.Generator, world: World
+) -> tuple[npt.NDArray[np.object_], IntArray, FloatArray]:
+    """Return playbook, account and day wherever the world gives a CSM a reason to act."""
+    people, terms, clock = world.population, world.terms, world.clock
+    found: list[tuple[str, IntArray, npt.NDArray[Any]]] = []
+    arr = 12 * people.mrr * USD_RATES[people.currency]
+    for playbook, aspect, level, least_arr, weeks in _LOWS:
+        is_low = (_seen_health(world, aspect) <= level) & (arr >= least_arr)[:, None]
+        found.append((playbook, *_calls(is_low, weeks)))
+    growing = (people.plan == PLANS.index("growth"))[:, None]
+    little_used = (_seen_health(world, Aspect.USAGE) <= _UNUSED_LEVEL) & growing
+    found.append(("feature_unused", *_calls(little_used, _UNUSED_WEEKS)))
+    mood = _seen_health(world, Aspect.MOOD)
+    found.append(("expansion_ready", *_calls(mood >= _EXPANSION_LEVEL, _EXPANSION_WEEKS)))
+    overall = _seen_health(world, Aspect.OVERALL)
+    fell = np.zeros(overall.shape, dtype=bool)
+    fell[:, _FALL_WEEKS:] = overall[:, _FALL_WEEKS:] <= overall[:, :-_FALL_WEEKS] - _FALL
+    found.append(("score_fell", *_calls(fell, 5)))
+
+    gone = np.flatnonzero((people.champion_left_day < FAR) & (arr >= _CHAMPION_ARR))
+    found.append(("champion_gone", gone, people.champion_left_day[gone] + 1.0))
+    trials = np.flatnonzero(people.trial_end_day < FAR)
+    found.append(
+        ("trial_ready", trials, people.trial_end_day[trials] - rng.integers(4, 11, len(trials)))
+    )
+    found.append(("payment_overdue", *billing.overdue(world, _OVERDUE_DAYS)))
+    due = np.flatnonzero((terms.renews_day < FAR) & ~terms.is_trial)
+    due_account, due_day = terms.account[due], terms.renews_day[due] - float(_RENEWAL_DAYS)
+    weak = world.health_on(Aspect.OVERALL, due_account, due_day) < 0
+    found.append(("renewal_not_healthy", due_account[weak], due_day[weak]))
+    # A CSM's own doubts, and habits: these come at any time.
+    for playbook, rate in (("sentiment_gap", 0.006), (_DROPPED_PLAYBOOK, 0.004)):
+        weekly = np.full((world.count, clock.weeks), rate)
+        found.append((playbook, *_moments(rng, world, weekly)))
+
+    playbook_of = np.repeat(
+        np.array([name for name, _, _ in found], dtype=object), [len(day) for *_, day in found]
+    )
+    account = np.concatenate([which for _, which, _ in found])
+    day = np.concatenate([each for *_, each in found]).astype(np.float64)
+    kept = world.is_active(account, day)
+    # What was seen on a day is known on the next.
+    return playbook_of[kept], account[kept], np.ceil(day[kept])
+
+
+def _seen_health(world: World, aspect: Aspect) -> FloatArray:
+    """Return the mean health of the last weeks: accounts × weeks of the window."""
+    health = world.weekly_health(aspect)
+    sums = np.cumsum(np.pad(health, ((0, 0), (_SEEN_WEEKS, 0)), mode="edge"), axis=1)
+    result: FloatArray = (sums[:, _SEEN_WEEKS:] - sums[:, :-_SEEN_WEEKS]) / _SEEN_WEEKS
+    return result
+
+
+def _calls(is_so: BoolArray, weeks: int) -> tuple[IntArray, FloatArray]:
+    """Return account and day where something is so (accounts × weeks) that calls for an action.
+
+    It calls when it begins to be so, and again after so many weeks if it still or again is.
+    """
+    called = np.zeros_like(is_so)
+    last = np.full(len(is_so), -weeks)
+    for week in range(is_so.shape[1]):
+        called[:, week] = is_so[:, week] & (week - last >= weeks)
+        last[called[:, week]] = week
+    account, in_week = np.nonzero(called)
+    # A week is over before its mean is known.
+    return account, (7.0 * (in_week + 1)).astype(np.float64)
 
 
 def crm_opportunities(world: World) -> pa.Table:

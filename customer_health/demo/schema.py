@@ -78,6 +78,14 @@ _COLUMNS: dict[str, dict[str, pa.DataType]] = {
         "created_at": INSTANT,
         "expires_at": INSTANT,
     },
+    "crm_action_updates": {
+        "update_id": TEXT,
+        "account_id": TEXT,
+        "playbook_key": TEXT,
+        "state": TEXT,
+        "author_id": TEXT,
+        "recorded_at": INSTANT,
+    },
     "product_users": {
         "user_id": TEXT,
         "account_id": TEXT,

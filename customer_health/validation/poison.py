@@ -194,6 +194,18 @@ def poisons(event_names: int, currency: str, grace_days: int) -> list[Poison]:
             },
         ),
         Poison(
+            "crm_action_updates",
+            5,
+            {
+                **account,
+                "update_id": "row_id",
+                "playbook_key": "'critical_entered'",
+                "state": "'done'",
+                "author_id": "'nobody'",
+                "recorded_at": "moment",
+            },
+        ),
+        Poison(
             "crm_opportunities",
             3,
             {

@@ -113,6 +113,19 @@
                 ['expires_at', 'timestamp', 'required'],
             ],
         },
+        'crm_action_updates': {
+            'key': ['update_id'],
+            'wins': 'first',
+            'newest': 'recorded_at',
+            'columns': [
+                ['update_id', 'id', 'key'],
+                ['account_id', 'id', 'key'],
+                ['playbook_key', 'code', 'required'],
+                ['state', 'code', 'required'],
+                ['author_id', 'id', 'optional'],
+                ['recorded_at', 'timestamp', 'required'],
+            ],
+        },
         'product_users': {
             'key': ['user_id'],
             'wins': 'last',

@@ -33,6 +33,7 @@ SEED = 7
 _HAPPENED = {
     "crm_touchpoints": "occurred_at",
     "crm_csm_sentiments": "recorded_at",
+    "crm_action_updates": "recorded_at",
     "crm_opportunities": "created_at",
     "crm_health_overrides": "created_at",
     "crm_contacts": "created_at",
@@ -63,6 +64,7 @@ _BEFORE = {
     ],
     "billing_subscriptions": ["seats = seats + 1 where hash(subscription_id) % 8 = 0"],
     "billing_invoices": ["status = 'open', paid_at = null where paid_at >= '2026-06-20'"],
+    "crm_action_updates": ["state = 'acknowledged' where hash(update_id) % 6 = 0"],
     "success_goals": ["current_value = baseline_value where hash(goal_id) % 5 = 0"],
     "onboarding_milestones": ["completed_at = null where completed_at >= '2026-06-15'"],
     "product_features": ["plan = null where hash(feature_key) % 4 = 0"],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from customer_health.demo import TABLES, DemoSummary, create_landing, generate, names, usage
+from customer_health.demo import (
+    TABLES,
+    DemoSummary,
+    billing,
+    create_landing,
+    generate,
+    names,
+    records,
+    usage,
+)
 from customer_health.demo import generator as generator_module
 from customer_health.demo.columns import FAR, Clock, padded_ids, stage_rng
 from customer_health.demo.troubles import Aspect
-from customer_health.demo.world import Role, World, build_world
+from customer_health.demo.world import MIN_ACCOUNTS, Role, World, build_world
 from customer_health.errors import HealthError, UsageError
 
+PROJECT_DIR = Path(__file__).resolve().parents[2]
 END = date(2026, 6, 30)
 ACCOUNTS, DAYS, EVENTS = 400, 450, 200_000
 TINY: dict[str, Any] = {"accounts": 60, "days": 120, "events": 6_000}
@@ -44,6 +55,7 @@ CONTRACT = {
     "crm_health_overrides": (
         "override_id account_id band_key reason author_id created_at expires_at"
     ),
+    "crm_action_updates": "update_id account_id playbook_key state author_id recorded_at",
     "product_users": "user_id account_id role created_at deactivated_at",
     "product_events": "event_id account_id user_id event_name occurred_at duration_seconds",
     "product_usage_daily": (
@@ -82,6 +94,7 @@ AHEAD = {"trial_ends_at", "next_planned_at", "expires_at", "renews_at", "due_at"
 KEYLESS = {"product_usage_daily", "product_features", "billing_exchange_rates"}
 MOMENTS = {
     "crm_touchpoints": "occurred_at",
+    "crm_action_updates": "recorded_at",
     "product_events": "occurred_at",
     "support_tickets": "opened_at",
     "survey_responses": "responded_at",
@@ -90,6 +103,7 @@ MOMENTS = {
 IMPOSSIBLE = {
     ("survey_responses", "out_of_range"): "score < scale_min or score > scale_max",
     ("crm_csm_sentiments", "out_of_range"): "sentiment not between 1 and 5",
+    ("crm_action_updates", "out_of_range"): "state not in ('acknowledged', 'done')",
     ("billing_subscriptions", "negative_amount"): "mrr_amount < 0",
     ("billing_invoices", "negative_amount"): "amount < 0 and invoice_type <> 'refund'",
     ("crm_opportunities", "negative_amount"): "amount < 0",
@@ -850,6 +864,160 @@ def test_some_overrides_are_in_force(demo: Demo) -> None:
         """
     )[0]
     assert expired >= 1 and in_force >= 1 and silent == 0
+
+
+# ------------------------------------------------------------- updates of actions
+
+
+def test_csms_write_about_the_playbooks_that_there_are(demo: Demo) -> None:
+    """About each of them, a few times about none; some CSMs never close anything."""
+    with (PROJECT_DIR / "seeds" / "playbooks.csv").open(encoding="utf-8", newline="") as file:
+        playbooks = {row["playbook_key"] for row in csv.DictReader(file)}
+    written = dict(demo.rows("select playbook_key, count(*) from crm_action_updates group by 1"))
+    assert playbooks < set(written)
+    of_none = sum(count for key, count in written.items() if key not in playbooks)
+    assert 0 < of_none < 0.05 * sum(written.values())
+
+    closed = dict(
+        demo.rows(
+            """
+            select author_id, avg(case when state = 'done' then 1 else 0 end)
+            from crm_action_updates where author_id is not null and loaded_at >= recorded_at
+            group by 1 having count(*) >= 50
+            """
+        )
+    )
+    never = [csm for csm, share in closed.items() if share < 0.02]  # a planted row may say so
+    others = [share for share in closed.values() if share >= 0.02]
+    assert 1 <= len(never) < len(closed) / 2
+    assert min(others) > 0.1 and max(others) - min(others) > 0.1
+
+    others_accounts, without_author = demo.rows(
+        """
+        select count(*) filter (author_id is distinct from csm_id), count(*) - count(author_id)
+        from crm_action_updates join good_accounts using (account_id)
+        """
+    )[0]
+    assert others_accounts == 0 and without_author > 0  # a shared mailbox has no name
+
+
+def test_actions_are_seen_before_they_are_done(demo: Demo) -> None:
+    done, days, seen_before, seen_late = demo.rows(
+        """
+        with updates as (
+            select * from crm_action_updates
+            where account_id in (select account_id from good_accounts)
+                and playbook_key not in ('sentiment_gap', 'quarterly_call')  -- come at any time
+            qualify row_number() over (partition by update_id order by loaded_at) = 1
+        ),
+        done as (
+            select done.update_id,
+                min(date_diff('minute', seen.recorded_at, done.recorded_at)) filter (
+                    seen.recorded_at <= done.recorded_at
+                ) / 1440.0 as days,
+                count(seen.update_id) filter (
+                    seen.recorded_at > done.recorded_at
+                ) > 0 as is_seen_later
+            from updates as done
+            left join updates as seen
+                on seen.account_id = done.account_id and seen.playbook_key = done.playbook_key
+                and seen.state = 'acknowledged'
+                and seen.recorded_at > done.recorded_at - interval 21 day
+                and seen.recorded_at < done.recorded_at + interval 5 day
+            where done.state = 'done'
+            group by all
+        )
+        select count(*), median(days), avg(case when days is not null then 1 else 0 end),
+            count(*) filter (days is null and is_seen_later)
+        from done
+        """
+    )[0]
+    assert 3 < days < 14
+    assert 0.7 < seen_before < 0.95  # some close an action without a word before
+    assert seen_late < 0.01 * done  # planted rows, and the next reason soon after
+
+
+def test_overdue_invoices_are_a_reason_to_act(world: World) -> None:
+    account, day = billing.overdue(world, 30)
+    with duckdb.connect() as connection:
+        connection.register("invoices", billing.billing(world)["billing_invoices"])
+        late = connection.execute(
+            """
+            select cast(account_id[2:] as int) - 1, due_at + interval 30 day
+            from invoices
+            where invoice_type = 'charge' and due_at + interval 30 day < $end
+                and (paid_at is null or paid_at > due_at + interval 30 day)
+            order by all
+            """,
+            {"end": END},
+        ).fetchall()
+    start = datetime(END.year, END.month, END.day) - timedelta(days=540)
+    found = sorted(
+        (int(which), start + timedelta(seconds=round(float(when) * 86_400)))
+        for which, when in zip(account, day, strict=True)
+    )
+    assert found == late and len(late) > 20
+
+
+def test_what_was_done_has_no_effect() -> None:
+    """Accounts whose action was closed go on like those of which it was only acknowledged.
+
+    In several worlds together, since in one a few CSMs with a few accounts each decide.
+    """
+    changes, endings, closed = [], [], []
+    for seed in range(1, 9):
+        world = build_world(Clock.ending(END, 540), seed, 500, 100_000)
+        account, day, was_done = acknowledged(world)
+        later = world.health_on(Aspect.OVERALL, account, day + 56)
+        changes.append(later - world.health_on(Aspect.OVERALL, account, day))
+        endings.append(world.end_day[account] < day + 90)
+        closed.append(was_done)
+    was_done = np.concatenate(closed)
+    assert min(was_done.sum(), (~was_done).sum()) > 5_000
+    for outcomes, most in ((changes, 0.04), (endings, 0.015)):
+        outcome = np.concatenate(outcomes)
+        assert abs(outcome[was_done].mean() - outcome[~was_done].mean()) < most
+
+
+def acknowledged(world: World) -> tuple[np.ndarray[Any, Any], ...]:
+    """Account and day of what was acknowledged by those who close something, and if it was."""
+    with duckdb.connect() as connection:
+        connection.register("updates", records.crm_action_updates(world))
+        found = connection.execute(
+            """
+            select cast(seen.account_id[2:] as int) - 1 as account,
+                date_diff('day', $start, seen.recorded_at) as day,
+                bool_or(done.update_id is not null) as was_done
+            from updates as seen
+            left join (select * from updates where state = 'done') as done
+                on done.account_id = seen.account_id and done.playbook_key = seen.playbook_key
+                and done.recorded_at between seen.recorded_at
+                and seen.recorded_at + interval 20 day
+            where seen.state = 'acknowledged'
+                and seen.author_id in (select author_id from updates where state = 'done')
+                and day between 0 and 450
+            group by all
+            """,
+            {"start": END - timedelta(days=540)},
+        ).fetchnumpy()
+    return tuple(np.asarray(found[name]) for name in ("account", "day", "was_done"))
+
+
+def test_updates_of_actions_leave_the_other_tables_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(tmp_path / "with", **TINY)
+    write = records.crm_action_updates
+    monkeypatch.setattr(records, "crm_action_updates", lambda world: records_of_none(write, world))
+    generate(tmp_path / "without", **TINY)
+    one, other = digests(tmp_path / "with"), digests(tmp_path / "without")
+    differing = {name for name in one if one[name] != other[name]}
+    assert {name.split("/")[0] for name in differing} == {"crm_action_updates"}
+
+
+def records_of_none(write: Callable[[World], pa.Table], world: World) -> pa.Table:
+    """The table without rows, made from another world, so that this one is never looked at."""
+    return write(build_world(world.clock, 1, MIN_ACCOUNTS, 1_000)).slice(0, 0)
 
 
 # ---------------------------------------------------------------- files, landing

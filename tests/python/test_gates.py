@@ -71,6 +71,13 @@ RAW = {
             'u1' as author_id, timestamp '2026-06-01' as created_at,
             timestamp '2026-08-01' as expires_at
     """,
+    "crm_action_updates": """
+        select
+            'd' || i as update_id, 'a' || i as account_id, 'score_fell' as playbook_key,
+            case when i % 2 = 0 then 'done' else 'acknowledged' end as state,
+            timestamp '2026-06-10' as recorded_at
+        from range({n}) as accounts (i)
+    """,
     "product_users": """
         select 'u' || i as user_id, 'a' || (i % {n}) as account_id,
             timestamp '2025-01-02' as created_at
@@ -341,8 +348,8 @@ def test_healthy_raw_tables_pass_and_the_files_are_left_alone(
     assert [path.name for path in (tmp_path / "home" / "gate_results").iterdir()] == ["landing"]
     _write_to(database)
 
-    assert "17 tables" not in _printed(report)
-    assert "18 tables, all there" in _printed(report, all_checks=True)
+    assert "19 tables" not in _printed(report)
+    assert "19 tables, all there" in _printed(report, all_checks=True)
     assert json.loads(report.to_json())["checks_passed"] == len(report.checks)
 
 
@@ -356,6 +363,7 @@ def test_each_fault_of_a_raw_table_is_named(landing: Gate) -> None:
         "delete from raw.product_events where occurred_at > timestamp '2026-06-24'",
         "delete from raw.success_goals where goal_id > 'g3'",
         "update raw.crm_csm_sentiments set sentiment = 9 where sentiment = 1",
+        "update raw.crm_action_updates set recorded_at = null where update_id like '%6'",
         "update raw.survey_responses set score = -1 where score = 3",
         "update raw.billing_invoices set amount = 'nan' where invoice_id like '%7'",
         "update raw.billing_subscriptions set mrr_amount = 'infinity' where plan = 'growth'",
@@ -376,6 +384,7 @@ def test_each_fault_of_a_raw_table_is_named(landing: Gate) -> None:
         ("fresh", "product_events", "occurred_at"),
         ("row_count", "success_goals", None),
         ("in_range", "crm_csm_sentiments", "sentiment"),
+        ("instant_known", "crm_action_updates", "recorded_at"),
         ("on_scale", "survey_responses", "score"),
         ("usable_number", "billing_invoices", "amount"),
         ("in_range", "billing_subscriptions", "mrr_amount"),
@@ -407,7 +416,7 @@ def test_each_fault_of_a_raw_table_is_named(landing: Gate) -> None:
     assert "billing_exchange_rates" in {check.table for check in report.failed}
     assert report.summary() == (
         "landing gate: data bad, support_tickets (table_present): missing, 60 rows last time; "
-        "expected a table with rows (and 12 more)"
+        "expected a table with rows (and 13 more)"
     )
     printed = _printed(report)
     for text in ("bad", "warning", "missing: amount (nearest: amuont)", "s0, s5, s10, s15, s20"):

@@ -37,6 +37,8 @@ RAW_FAULTS = [
     "delete from raw.product_events where occurred_at > timestamp '2026-06-24'",
     "delete from raw.success_goals where goal_id > 'g3'",
     "update raw.crm_csm_sentiments set sentiment = 9 where sentiment = 1",
+    "alter table raw.crm_action_updates alter column recorded_at type varchar",
+    "update raw.crm_action_updates set recorded_at = 'soon' where update_id like '%6'",
     "update raw.survey_responses set score = -1 where score = 3",
     "update raw.billing_invoices set amount = 'nan' where invoice_id like '%7'",
     "update raw.product_users set account_id = '  ' where user_id like '%3'",
