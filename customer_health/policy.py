@@ -16,7 +16,6 @@ import json
 import os
 import re
 import shutil
-import string
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -56,6 +55,12 @@ PLACEHOLDERS = (
     "onboarding_score", "expansion_score", "conversion_score", "metric_label", "metric_value",
     "feature_key",
 )  # fmt: skip
+# Those that only one kind of trigger can fill in.
+_PLACEHOLDER_OF_TRIGGER = {
+    "metric_label": "metric_below",
+    "metric_value": "metric_below",
+    "feature_key": "feature_unused",
+}
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}", re.ASCII)
 Kind = Literal["key", "name", "text", "number", "integer", "date"]
@@ -304,6 +309,7 @@ SEEDS: dict[str, SeedSpec] = {
     "playbooks": SeedSpec(
         (
             _key("playbook_key"),
+            Column("status", allowed=("active", "draft")),
             Column(
                 "trigger_type",
                 allowed=(
@@ -328,6 +334,7 @@ SEEDS: dict[str, SeedSpec] = {
             _optional("condition_plan"),
             _optional("condition_lifecycle_stage", allowed=_STAGES),
             _optional("min_arr_amount", "number", least=0),
+            _optional("moves_key", "key"),
             Column("action_text"),
             Column(
                 "owner_role",
@@ -869,8 +876,8 @@ def check_policy(
 def lint_policy(seed_files: Mapping[str, Path], *, today: date) -> list[PolicyProblem]:
     """Name what is allowed but deserves a look.
 
-    Overdue reviews, rules that never match, and heavy-tailed metrics with few anchors. Call it on
-    policy that `check_policy` accepts.
+    Overdue reviews, rules that never match, heavy-tailed metrics with few anchors, and playbooks
+    that no score can fire. Call it on policy that `check_policy` accepts.
     """
     policy = _Policy.read(seed_files)
     found: list[PolicyProblem] = []
@@ -878,6 +885,7 @@ def lint_policy(seed_files: Mapping[str, Path], *, today: date) -> list[PolicyPr
         found += _overdue_reviews(policy, version, today)
         found += _idle_rules(policy, version)
         found += _coarse_anchors(policy, version)
+        found += _idle_playbooks(policy, version)
     return sorted(found)
 
 
@@ -1438,9 +1446,15 @@ def _check_playbooks(policy: _Policy) -> None:
         fault = read(row.text("trigger_value"), names) if read else None
         if fault:
             seed.blame(row, "trigger_value", fault)
-        fault = _placeholder_fault(row.text("action_text"))
+        fault = _placeholder_fault(row.text("action_text"), row.text("trigger_type"))
         if fault:
             seed.blame(row, "action_text", fault)
+        moved, metrics, categories = row.text("moves_key"), names["metric"], names["category"]
+        if moved and metrics is not None and categories is not None:
+            known = metrics | categories
+            if moved not in known:
+                fault = f'"{moved}" is neither a metric nor a category; {_known(moved, known)}'
+                seed.blame(row, "moves_key", fault)
 
 
 def _names(policy: _Policy, seed: str, column: str) -> set[str] | None:
@@ -1485,8 +1499,8 @@ def _of_pair(left: _Trigger, right: _Trigger, example: str) -> _Trigger:
     return read
 
 
-def _of_text(value: str, _: _Names) -> str | None:
-    return None if value else "the cell is blank; write the key of a feature"
+def _of_feature(value: str, _: _Names) -> str | None:
+    return None if value else "there is no feature; write its key and days, like automations:30"
 
 
 def _of_nothing(value: str, _: _Names) -> str | None:
@@ -1500,7 +1514,7 @@ _TRIGGERS: dict[str, _Trigger] = {
     "score_fell": _of_pair(_of_number("points", 1, 100), _of_number("days", 1, 365), "12:28"),
     "metric_below": _of_pair(_of_name("metric"), _of_number("a score", 0, 10), "csat:4"),
     "category_below": _of_pair(_of_name("category"), _of_number("a score", 0, 10), "support:4"),
-    "feature_unused": _of_text,
+    "feature_unused": _of_pair(_of_feature, _of_number("days", 1, 365), "automations:30"),
     "champion_gone": _of_nothing,
     "champion_silent": _DAYS,
     "renewal_not_healthy": _DAYS,
@@ -1512,14 +1526,19 @@ _TRIGGERS: dict[str, _Trigger] = {
 }
 
 
-def _placeholder_fault(text: str) -> str | None:
-    try:
-        parts = [part[1] for part in string.Formatter().parse(text) if part[1] is not None]
-    except ValueError:
-        return "a brace is not closed; write {account_name}, or {{ and }} for braces in the text"
-    for name in parts:
+def _placeholder_fault(text: str, trigger_type: str) -> str | None:
+    """What is wrong with the braces of an action text.
+
+    They only ever stand for a placeholder: the SQL that fills them in knows no escape.
+    """
+    for name in re.findall(r"\{([^{}]*)\}", text):
         if name not in PLACEHOLDERS:
             return f"{{{name}}} is no placeholder; {_known(name, PLACEHOLDERS)}"
+        trigger = _PLACEHOLDER_OF_TRIGGER.get(name, trigger_type)
+        if trigger != trigger_type:
+            return f"{{{name}}} is known to playbooks with the trigger {trigger} only"
+    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
+        return "a brace is not closed; write {account_name}, and no other braces"
     return None
 
 
@@ -1553,6 +1572,30 @@ def _idle_rules(policy: _Policy, version: str) -> Iterator[PolicyProblem]:
                 message = f"the rule never matches: the one in row {earlier.line} comes first"
                 yield PolicyProblem(seed.file, rule.line, "priority", message)
                 break
+
+
+def _idle_playbooks(policy: _Policy, version: str) -> Iterator[PolicyProblem]:
+    """Playbooks on a score that no health scorecard has: they never fire."""
+    seed = policy["playbooks"]
+    health = {
+        row.text("scorecard_key")
+        for row in policy.rows("scorecards", version)
+        if row.text("purpose") == "health"
+    }
+    for trigger, weights, column in (
+        ("metric_below", "metric_weights", "metric_key"),
+        ("category_below", "category_weights", "category_key"),
+    ):
+        weighed = {
+            row.text(column)
+            for row in policy.rows(weights, version)
+            if row.text("scorecard_key") in health
+        }
+        for row in seed.rows:
+            name = row.text("trigger_value").partition(":")[0]
+            if row.text("trigger_type") == trigger and name not in weighed:
+                message = f"no health scorecard gives {name} a weight: the playbook never fires"
+                yield PolicyProblem(seed.file, row.line, "trigger_value", message)
 
 
 def _covers(wide: Row, narrow: Row) -> bool:

@@ -30,7 +30,8 @@ _KEYWORDS = _names(
 # Functions and types that all these engines have.
 _COMMON_FUNCTIONS = _names(
     "abs avg cast chr coalesce count dense_rank exp extract floor greatest lag lead least length "
-    "ln lower max md5 min mod nullif power rank round row_number sqrt substring sum trim upper"
+    "ln lower max md5 min mod nullif power rank replace round row_number sqrt substring sum trim "
+    "upper"
 )
 _COMMON_TYPES = frozenset(["bigint", "boolean", "date", "int", "integer", "timestamp"])
 _DECIMALS = frozenset(["decimal(28,1)", "decimal(28,2)", "decimal(28,10)", "decimal(28,12)"])
@@ -40,26 +41,28 @@ FUNCTIONS = {
     "snowflake": _COMMON_FUNCTIONS
     | _names(
         "bitor_agg boolor_agg convert_timezone dateadd datediff listagg regexp_like regexp_replace "
-        "try_cast try_to_timestamp_tz"
+        "split_part try_cast try_to_timestamp_tz"
     ),
     "bigquery": _COMMON_FUNCTIONS
     | _names(
         "bit_or datetime_add datetime_diff format logical_or regexp_contains regexp_replace "
-        "safe_cast string_agg timestamp timestamp_diff to_hex"
+        "safe_cast split string_agg timestamp timestamp_diff to_hex"
     ),
     "databricks": _COMMON_FUNCTIONS
     | _names(
-        "array_join array_sort bit_or bool_or collect_list date_trunc regexp_replace timestampadd "
-        "timestampdiff to_utc_timestamp try_cast unix_micros"
+        "aggregate array array_join array_sort bit_or bool_or collect_list concat date_trunc "
+        "element_at explode get if regexp_extract regexp_replace size split split_part "
+        "timestampadd timestampdiff to_utc_timestamp try_cast unix_micros"
     ),
-    "redshift": _COMMON_FUNCTIONS | _names("bit_or bool_or dateadd datediff listagg"),
+    "redshift": _COMMON_FUNCTIONS | _names("bit_or bool_or dateadd datediff listagg split_part"),
     "postgres": _COMMON_FUNCTIONS
-    | _names("bit_or bool_or isfinite date_part date_trunc string_agg"),
+    | _names("bit_or bool_or isfinite date_part date_trunc split_part string_agg"),
     "spark": _COMMON_FUNCTIONS
     | _names(
-        "add_months array_join array_sort assert_true bit_or bool_or ceil collect_list date "
-        "date_add date_trunc datediff dayofmonth months_between nvl2 regexp_replace sort_array "
-        "struct to_timestamp to_unix_timestamp to_utc_timestamp transform unix_micros"
+        "add_months aggregate array array_join array_sort assert_true bit_or bool_or ceil "
+        "collect_list concat date date_add date_trunc datediff dayofmonth element_at explode if "
+        "months_between nvl2 regexp_extract regexp_replace size sort_array split struct "
+        "to_timestamp to_unix_timestamp to_utc_timestamp transform unix_micros"
     ),
 }
 TYPES = {
@@ -67,12 +70,14 @@ TYPES = {
     | _DECIMALS
     | {"double precision", "text", "timestamp_ntz", "varchar"},
     "bigquery": _COMMON_TYPES | {"bignumeric", "bool", "datetime", "float64", "int64", "string"},
-    "databricks": _COMMON_TYPES | _DECIMALS | {"double", "double precision", "string", "text"},
+    "databricks": _COMMON_TYPES
+    | _DECIMALS
+    | {"array < bigint >", "double", "double precision", "string", "text"},
     "redshift": _COMMON_TYPES | _DECIMALS | {"double precision", "text", "timestamptz"},
     "postgres": _COMMON_TYPES
     | _DECIMALS
     | {"double precision", "text", "timestamp without time zone", "timestamptz"},
-    "spark": _COMMON_TYPES | _DECIMALS | {"double", "string"},
+    "spark": _COMMON_TYPES | _DECIMALS | {"array < bigint >", "double", "string"},
 }
 
 
@@ -96,7 +101,7 @@ def problems(sql: str, dialect: str) -> list[str]:
         for name in sorted(_types(sql, dialect) - TYPES[dialect])
     ]
     for tree in trees:
-        found += _windows_without_rows(tree)
+        found += _windows_without_rows(tree, dialect)
     return found
 
 
@@ -162,14 +167,16 @@ def _written(tokens: list[Token]) -> str:
     return re.sub(r"\s*([(),])\s*", r"\1", text)
 
 
-def _windows_without_rows(tree: exp.Expression) -> list[str]:
-    """Ordered aggregates need a frame of rows on Redshift; others default to different ones."""
+def _windows_without_rows(tree: exp.Expression, dialect: str) -> list[str]:
+    """Ordered aggregates need a frame, since engines default to different ones; on Redshift one of
+    rows."""
     found = []
     ranked = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.Lag, exp.Lead)
     for window in tree.find_all(exp.Window):
         if window.args.get("order") is None or isinstance(window.this, ranked):
             continue
         frame = window.args.get("spec")
-        if frame is None or str(frame.args.get("kind")).lower() != "rows":
+        kind = None if frame is None else str(frame.args.get("kind")).lower()
+        if kind != "rows" and (kind != "range" or dialect == "redshift"):
             found.append(f"a window without a frame of rows: {window.sql()[:100]}")
     return found

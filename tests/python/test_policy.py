@@ -456,6 +456,9 @@ CELL_FAULTS: list[tuple[str, str, str, str]] = [
     ("churn_base_rates", "churn_rate", "3", "write a number from 0 to 1"),
     ("playbooks", "trigger_type", "band_enterd", 'did you mean "band_entered"?'),
     ("playbooks", "channel", "email", "is not allowed"),
+    ("playbooks", "status", "drafted", 'did you mean "draft"?'),
+    ("playbooks", "status", "", "the cell is blank"),
+    ("playbooks", "cooldown_days", "-1", "write a whole number from 0 to 3660"),
 ]
 
 
@@ -601,12 +604,16 @@ def _usage_window(seeds: Seeds, begins: str, ends: str) -> int:
     )
 
 
-def _playbook(trigger: str, value: str, text: str = "Call {account_name}") -> Break:
+def _playbook(
+    trigger: str, value: str, text: str = "Call {account_name}", moves: str = ""
+) -> Break:
     return _added(
         "playbooks",
         playbook_key="test",
+        status="active",
         trigger_type=trigger,
         trigger_value=value,
+        moves_key=moves,
         action_text=text,
         owner_role="csm",
         channel="csm_task",
@@ -1082,7 +1089,31 @@ FAULTS: dict[str, tuple[Break, str, str, list[str]]] = {
         _playbook("feature_unused", ""),
         "playbooks",
         "trigger_value",
-        ["write the key of a feature"],
+        ['"" is not allowed; write it like automations:30'],
+    ),
+    "feature without days": (
+        _playbook("feature_unused", "automations"),
+        "playbooks",
+        "trigger_value",
+        ['"automations" is not allowed; write it like automations:30'],
+    ),
+    "days without a feature": (
+        _playbook("feature_unused", ":30"),
+        "playbooks",
+        "trigger_value",
+        ["there is no feature; write its key and days, like automations:30"],
+    ),
+    "feature unused for no day": (
+        _playbook("feature_unused", "automations:0"),
+        "playbooks",
+        "trigger_value",
+        ['"0" is not allowed; write days from 1 to 365'],
+    ),
+    "feature unused for too long": (
+        _playbook("feature_unused", "automations:366"),
+        "playbooks",
+        "trigger_value",
+        ['"366" is not allowed; write days from 1 to 365'],
     ),
     "value without use": (
         _playbook("champion_gone", "7"),
@@ -1106,7 +1137,61 @@ FAULTS: dict[str, tuple[Break, str, str, list[str]]] = {
         _playbook("champion_gone", "", "Call {account_name"),
         "playbooks",
         "action_text",
-        ["a brace is not closed"],
+        ["a brace is not closed; write {account_name}, and no other braces"],
+    ),
+    "brace of nothing": (
+        _playbook("champion_gone", "", "Call {account_name} now}"),
+        "playbooks",
+        "action_text",
+        ["a brace is not closed; write {account_name}, and no other braces"],
+    ),
+    "doubled braces": (
+        _playbook("champion_gone", "", "Call {{account_name}}"),
+        "playbooks",
+        "action_text",
+        ["a brace is not closed; write {account_name}, and no other braces"],
+    ),
+    "braces around nothing": (
+        _playbook("champion_gone", "", "Call {} of {account_name}"),
+        "playbooks",
+        "action_text",
+        ["{} is no placeholder"],
+    ),
+    "placeholder with a format": (
+        _playbook("champion_gone", "", "Call {account_name!r}"),
+        "playbooks",
+        "action_text",
+        ['{account_name!r} is no placeholder; did you mean "account_name"?'],
+    ),
+    "metric without its trigger": (
+        _playbook("category_below", "support:4", "Look at {metric_label}"),
+        "playbooks",
+        "action_text",
+        ["{metric_label} is known to playbooks with the trigger metric_below only"],
+    ),
+    "value without its trigger": (
+        _playbook("champion_gone", "", "Look at {metric_value}"),
+        "playbooks",
+        "action_text",
+        ["{metric_value} is known to playbooks with the trigger metric_below only"],
+    ),
+    "feature without its trigger": (
+        _playbook("metric_below", "nps:4", "Show {feature_key}"),
+        "playbooks",
+        "action_text",
+        ["{feature_key} is known to playbooks with the trigger feature_unused only"],
+    ),
+    "aim that is none": (
+        _playbook("champion_gone", "", moves="npps"),
+        "playbooks",
+        "moves_key",
+        ['"npps" is neither a metric nor a category; did you mean "nps"?'],
+    ),
+    "aim that is a feature": (
+        _playbook("feature_unused", "automations:30", moves="automations"),
+        "playbooks",
+        "moves_key",
+        ['"automations" is neither a metric nor a category'],
     ),
 }
 
@@ -1176,6 +1261,22 @@ def test_the_edges_of_what_is_allowed_are_allowed(seeds: Seeds) -> None:
     _model(seeds, trained_to="2025-01-01")
     seeds.change("playbooks", {"playbook_key": "adoption_low"}, trigger_value="nps:10")
     seeds.change("playbooks", {"playbook_key": "support_pain"}, trigger_value="support:0")
+    for value, text, aim in (
+        ("automations:1", "Show {feature_key}", "nps"),
+        ("automations:365", "Show {account_name}{feature_key}", "support"),
+    ):
+        seeds.change(
+            "playbooks",
+            {"playbook_key": "feature_unused"},
+            trigger_value=value,
+            action_text=text,
+            moves_key=aim,
+            cooldown_days="0",
+            status="draft",
+        )
+        assert seeds.problems() == []
+    text = "{metric_label} is at {metric_value}: call {account_name}, {segment}, {csm_id}"
+    seeds.change("playbooks", {"playbook_key": "adoption_low"}, action_text=text)
     seeds.change("category_weights", {"scorecard_key": "expansion"}, weight="0")
     line = {"scorecard_key": "expansion", "category_key": "product_usage"}
     seeds.change("category_weights", line, weight="1")
@@ -1256,6 +1357,42 @@ def test_lint_lets_rules_stand_that_match_something(seeds: Seeds) -> None:
             lifecycle_stage=stage,
         )
     assert lint_policy(seeds.files, today=TODAY) == []
+
+
+def test_lint_names_playbooks_that_no_score_can_fire(seeds: Seeds) -> None:
+    """Metrics and categories that only other scorecards weigh, or none, drafts too; the rest may
+    stand."""
+    cells = {"owner_role": "csm", "channel": "csm_task", "action_text": "Call {account_name}"}
+    numbers = {"priority": "1", "due_days": "1", "cooldown_days": "1"}
+    added = [
+        seeds.add(
+            "playbooks",
+            playbook_key=f"test_{number}",
+            status=status,
+            trigger_type=trigger,
+            trigger_value=value,
+            **cells,
+            **numbers,
+        )
+        for number, (status, trigger, value) in enumerate(
+            (
+                ("active", "metric_below", "payment_timeliness:4"),
+                ("draft", "metric_below", "stickiness:4"),
+                ("active", "category_below", "account:4"),
+                ("active", "metric_below", "csm_sentiment:4"),
+                ("active", "category_below", "champion:4"),
+                ("active", "feature_unused", "stickiness:30"),
+            )
+        )
+    ]
+    assert seeds.problems() == []
+    assert [str(one) for one in lint_policy(seeds.files, today=TODAY)] == [
+        f"seeds/playbooks.csv, row {line}, column trigger_value: no health scorecard gives {name} "
+        "a weight: the playbook never fires"
+        for line, name in zip(
+            added[:3], ("payment_timeliness", "stickiness", "account"), strict=True
+        )
+    ]
 
 
 # ---- hashes -------------------------------------------------------------------------------------

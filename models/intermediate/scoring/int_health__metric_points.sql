@@ -74,7 +74,13 @@ final as (
                     'metric_scores.metric_weight * metric_scores.metric_score',
                     'category_shares.known_metric_weight'
                 ) }}
-        end as metric_points
+        end as metric_points,
+        case
+            when metric_scores.is_known and account_scores.health_score_exact is not null
+                then 100 * category_shares.category_share * {{ customer_health.safe_divide(
+                    'metric_scores.metric_weight', 'category_shares.known_metric_weight'
+                ) }}
+        end as most_points
     from metric_scores
     inner join category_shares
         on

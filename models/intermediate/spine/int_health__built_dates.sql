@@ -6,6 +6,7 @@
 -- depends_on: {{ ref('fct_health__metric_scores') }}
 -- depends_on: {{ ref('fct_health__score_changes') }}
 -- depends_on: {{ ref('bi_health__portfolio_daily') }}
+-- depends_on: {{ ref('int_health__playbook_firings') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='append',

@@ -35,6 +35,7 @@ final as (
         max(case when limit_key = 'warning_within_days' then value end) as warning_within_days,
         max(case when limit_key = 'fewest_correlated_accounts' then value end)
             as fewest_correlated_accounts,
+        max(case when limit_key = 'fewest_actions' then value end) as fewest_actions,
         max(case when limit_key = 'most_psi' then value end) as most_psi,
         max(case when limit_key = 'psi_limit_accounts' then value end) as psi_limit_accounts,
         max(case when limit_key = 'adoption_days' then value end) as adoption_days,

@@ -1,7 +1,8 @@
 {% set payload_columns = [
     'account_id', 'health_score', 'band', 'band_reason', 'band_note', 'lifecycle_stage',
-    'health_score_change_28_days', 'top_positive_driver', 'top_negative_driver',
-    'expansion_score', 'renewal_date', 'scoring_version'
+    'health_score_change_28_days', 'trend', 'top_positive_driver', 'top_negative_driver',
+    'next_action', 'next_action_due_date', 'expansion_score', 'renewal_date', 'renewal_risk',
+    'scoring_version'
 ] %}
 
 with
@@ -12,6 +13,14 @@ account_scores as (
     select *
     from {{ ref('fct_health__account_scores') }}
     where as_of_date <= {{ customer_health.as_of_date() }}
+),
+
+scorecards as (select * from {{ ref('scorecards') }}),
+
+actions as (
+    select *
+    from {{ ref('act_health__actions') }}
+    where is_open
 ),
 
 with_previous as (
@@ -47,31 +56,83 @@ last_changes as (
     group by 1
 ),
 
+ranked_actions as (
+    select
+        account_id,
+        action_text,
+        due_date,
+        row_number() over (
+            partition by account_id
+            order by
+                coalesce(is_still_true, true) desc,
+                coalesce(priority_score, 0) desc,
+                priority asc,
+                due_date asc,
+                action_id asc
+        ) as action_rank
+    from actions
+),
+
+-- a change within the margin that bands allow is no trend
+scored_accounts as (
+    select
+        account_360.*,
+        ranked_actions.action_text as next_action,
+        ranked_actions.due_date as next_action_due_date,
+        case
+            when account_360.health_score_change_28_days > scorecards.hysteresis_points
+                then 'rising'
+            when account_360.health_score_change_28_days < -1 * scorecards.hysteresis_points
+                then 'falling'
+            when account_360.health_score_change_28_days is not null then 'steady'
+        end as trend,
+        case
+            when account_360.lifecycle_stage <> 'renewal_window' then 'none'
+            when account_360.traffic_light = 'red' then 'high'
+            when account_360.traffic_light = 'yellow' then 'medium'
+            when account_360.traffic_light = 'green' then 'low'
+            else 'unknown'
+        end as renewal_risk
+    from account_360
+    left join scorecards
+        on
+            account_360.scoring_version = scorecards.scoring_version
+            and account_360.scorecard_key = scorecards.scorecard_key
+    left join ranked_actions
+        on
+            account_360.account_id = ranked_actions.account_id
+            and ranked_actions.action_rank = 1
+    where not account_360.is_frozen
+),
+
 final as (
     select
-        account_360.account_id as sync_key,
-        account_360.account_id,
-        account_360.as_of_date,
-        account_360.scoring_version,
-        account_360.lifecycle_stage,
-        account_360.health_score,
-        account_360.band,
-        account_360.band_label,
-        account_360.band_reason,
-        account_360.band_note,
-        account_360.health_score_change_28_days,
-        account_360.top_positive_driver,
-        account_360.top_negative_driver,
-        account_360.expansion_score,
-        account_360.renewal_date,
+        scored_accounts.account_id as sync_key,
+        scored_accounts.account_id,
+        scored_accounts.as_of_date,
+        scored_accounts.scoring_version,
+        scored_accounts.lifecycle_stage,
+        scored_accounts.health_score,
+        scored_accounts.band,
+        scored_accounts.band_label,
+        scored_accounts.band_reason,
+        scored_accounts.band_note,
+        scored_accounts.health_score_change_28_days,
+        scored_accounts.trend,
+        scored_accounts.top_positive_driver,
+        scored_accounts.top_negative_driver,
+        scored_accounts.next_action,
+        scored_accounts.next_action_due_date,
+        scored_accounts.expansion_score,
+        scored_accounts.renewal_date,
+        scored_accounts.renewal_risk,
         last_changes.payload_changed_on,
         {{ dbt.hash(
-            customer_health.payload_text('account_360', payload_columns)
+            customer_health.payload_text('scored_accounts', payload_columns)
         ) }} as payload_hash
-    from account_360
+    from scored_accounts
     inner join last_changes
-        on account_360.account_id = last_changes.account_id
-    where not account_360.is_frozen
+        on scored_accounts.account_id = last_changes.account_id
 )
 
 select * from final

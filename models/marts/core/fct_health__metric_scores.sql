@@ -41,6 +41,7 @@ final as (
         metric_points.metric_weight,
         metric_points.effective_weight,
         metric_points.metric_points,
+        metric_points.most_points,
         metric_points.category_score,
         metric_points.observed_at,
         {{ customer_health.days_between(

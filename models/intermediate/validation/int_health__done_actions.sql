@@ -1,0 +1,45 @@
+-- Actions that were done, once for their playbook and once for any (`*`), with the Sunday on or
+-- before the day. 1970-01-04, day number 3, was a Sunday.
+{{ config(materialized='view') }}
+
+with
+
+actions as (
+    select *
+    from {{ ref('act_health__actions') }}
+    where done_on is not null
+),
+
+dated as (
+    select
+        action_id,
+        account_id,
+        playbook_key,
+        done_on,
+        {{ customer_health.add_days(
+            'done_on', '-1 * mod(' ~ customer_health.day_number('done_on') ~ ' + 4, 7)'
+        ) }} as as_of_date
+    from actions
+),
+
+final as (
+    select
+        action_id,
+        account_id,
+        playbook_key,
+        done_on,
+        as_of_date
+    from dated
+
+    union all
+
+    select
+        action_id,
+        account_id,
+        '*' as playbook_key,
+        done_on,
+        as_of_date
+    from dated
+)
+
+select * from final

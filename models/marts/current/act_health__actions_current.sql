@@ -1,0 +1,3 @@
+{{ config(materialized='view', contract={'enforced': false}) }}
+-- depends_on: {{ ref('fct_health__publications') }}
+{{ customer_health.current_rows('act_health__actions', has_date=false) }}
