@@ -27,6 +27,7 @@ from customer_health.errors import UsageError
 from customer_health.warehouses.base import Reader
 from customer_health.warehouses.duckdb import open_copy
 
+ACTIONS_SHOWN = 5
 CHANGE_LAG = "28"
 CHURN_PROBABILITY = "churn_probability"
 DRIVERS_SHOWN = 8
@@ -66,6 +67,15 @@ _CHANGE_COLUMNS = (
     "metric_key", "compared_date", "policy_points", "behaviour_points", "absence_points",
     "change_points", "earlier_value", "later_value", "driver_text",
 )  # fmt: skip
+_ACTION_COLUMNS = (
+    "action_id", "playbook_key", "fired_on", "due_date", "state", "is_still_true", "owner_role",
+    "owner_id", "channel", "priority", "priority_score", "action_text", "why_text",
+)  # fmt: skip
+_PATH_COLUMNS = (
+    "path_rank", "next_band", "next_band_label", "band_exception", "missing_points",
+    "is_reachable", "metric_key", "metric_label", "metric_score", "lost_points",
+    "needed_metric_score", "playbook_key",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,8 @@ class Explanation:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     earlier: dict[str, Any] | None = None
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    path: list[dict[str, Any]] = field(default_factory=list)
     band_labels: dict[str, str] = field(default_factory=dict)
     publication_id: str = ""
 
@@ -106,6 +118,8 @@ class Explanation:
                 "total": total,
                 "drivers": [_plain(row) for row in self.changes],
             },
+            "actions": [_plain(row) for row in self.actions],
+            "path": [_plain(row) for row in self.path],
         }
 
 
@@ -148,6 +162,28 @@ def explain_from(reader: Reader, text: str, as_of: date | None = None) -> Explan
     metrics: list[dict[str, Any]] = []
     changes: list[dict[str, Any]] = []
     earlier = None
+    # What to do is a matter of today, and of publications that know actions.
+    actions: list[dict[str, Any]] = []
+    path: list[dict[str, Any]] = []
+    if day == account["as_of_date"] and reader.has("act_health__actions"):
+        actions = _rows(
+            reader,
+            _ACTION_COLUMNS,
+            """
+            act_health__actions
+            where account_id = ? and is_open
+            order by
+                coalesce(is_still_true, true) desc, coalesce(priority_score, 0) desc, priority,
+                due_date, action_id
+            """,
+            [account_id],
+        )
+        path = _rows(
+            reader,
+            _PATH_COLUMNS,
+            "act_health__band_paths where account_id = ? and is_on_path order by path_rank",
+            [account_id],
+        )
     if score is not None:
         metrics = _rows(
             reader,
@@ -177,6 +213,8 @@ def explain_from(reader: Reader, text: str, as_of: date | None = None) -> Explan
         metrics=metrics,
         changes=changes,
         earlier=earlier,
+        actions=actions,
+        path=path,
         band_labels=_band_labels(reader),
         publication_id=_publication_id(reader),
     )
@@ -449,6 +487,7 @@ def render(explanation: Explanation, console: Console) -> None:
     console.print()
     if score is None:
         _render_without_score(explanation, console)
+        _render_actions(explanation, console)
         return
     _render_headline(explanation, console)
     if explanation.metrics:
@@ -462,6 +501,9 @@ def render(explanation: Explanation, console: Console) -> None:
     _render_incident(explanation, console)
     _render_changes(explanation, console)
     _render_missing(explanation, console)
+    _render_actions(explanation, console)
+    _render_path(explanation, console)
+    console.print()
     _line(console, f"publication {explanation.publication_id}", "dim")
 
 
@@ -786,6 +828,50 @@ def _render_missing(explanation: Explanation, console: Console) -> None:
                 (_words(state).capitalize(), "bold"), f": {'; '.join(labels)}", (f" ({why})", "dim")
             )
             console.print(line)
+
+
+def _render_actions(explanation: Explanation, console: Console) -> None:
+    """The open actions, those with most ARR at risk and urgency first, and why each fired."""
+    if not explanation.actions:
+        return
+    console.print()
+    _line(console, "What to do", "bold")
+    for row in explanation.actions[:ACTIONS_SHOWN]:
+        owner = printable(row["owner_id"] or row["owner_role"])
+        notes = [f"{owner} by {row['due_date']}"]
+        if row["state"] != "open":
+            notes.append(row["state"])
+        if row["is_still_true"] is False:
+            notes.append("its reason is gone since")
+        _line(console, f"• {printable(row['action_text'])} ({', '.join(notes)})")
+        _line(console, f"  {row['fired_on']}: {printable(row['why_text'])}", "dim")
+    rest = len(explanation.actions) - ACTIONS_SHOWN
+    if rest > 0:
+        _line(console, f"  and {rest} more in act_health__actions", "dim")
+
+
+def _render_path(explanation: Explanation, console: Console) -> None:
+    """The fewest metrics that together lead to the next band."""
+    if not explanation.path:
+        return
+    first = explanation.path[0]
+    label = printable(first["next_band_label"])
+    console.print()
+    _line(console, f"Cheapest path to {label}", "bold")
+    reach = "" if first["is_reachable"] else "; all metrics together do not bring so many"
+    _line(console, f"{first['missing_points']:.1f} points are missing, margin included{reach}")
+    for row in explanation.path:
+        playbook = f", playbook {row['playbook_key']}" if row["playbook_key"] else ""
+        _line(
+            console,
+            f"• {printable(row['metric_label'])}: score {row['metric_score']:.1f} → "
+            f"{row['needed_metric_score']:.1f}, up to {row['lost_points']:.1f} points{playbook}",
+        )
+    if first["band_exception"]:
+        _line(
+            console,
+            f"Points alone do not change the band now: {printable(first['band_exception'])}",
+        )
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from rich import box
@@ -47,6 +47,30 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class ActionCounts:
+    """The queue of actions, and how many CSMs got more than they can work on in a week.
+
+    `week` is the Monday of the last week that is over by the published date; None without one.
+    """
+
+    open: int
+    overdue: int
+    week: date | None
+    csms: int
+    csms_over_capacity: int
+
+    def in_words(self) -> str:
+        """In one line."""
+        words = f"{self.open:,} wait, {self.overdue:,} of them overdue"
+        if self.week is not None:
+            words += (
+                f"; {self.csms_over_capacity:,} of {self.csms:,} CSMs were over capacity in the "
+                f"week of {self.week}"
+            )
+        return words
+
+
+@dataclass(frozen=True)
 class Status:
     """What `status` tells. `problems` are things to mend; with any of them it exits 1."""
 
@@ -55,6 +79,7 @@ class Status:
     age_hours: float | None = None
     bands: list[BandCount] = field(default_factory=list)
     warned: list[Warned] = field(default_factory=list)
+    actions: ActionCounts | None = None
     is_old: bool = False
     kept: list[Kept] = field(default_factory=list)
     running: Holder | None = None
@@ -80,6 +105,12 @@ class Status:
             if self.publication
             else None,
             "bands": [asdict(band) for band in self.bands],
+            "actions": {
+                **asdict(self.actions),
+                "week": self.actions.week.isoformat() if self.actions.week else None,
+            }
+            if self.actions
+            else None,
             "kept_publications": [each.to_dict() for each in self.kept],
             "run_in_progress": asdict(self.running) if self.running else None,
             "last_run": self.last_run,
@@ -97,6 +128,7 @@ def read_status(settings: Settings) -> Status:
     published: Publication | None = None
     bands: list[BandCount] = []
     warned: list[Warned] = []
+    actions: ActionCounts | None = None
     warehouse = warehouse_of(settings)
     kept = warehouse.list_kept()
     if warehouse.is_published():
@@ -106,6 +138,7 @@ def read_status(settings: Settings) -> Status:
             with warehouse.reader() as reader:
                 bands = _count_bands(reader)
                 warned = _warned(reader, published)
+                actions = _count_actions(reader, published.as_of_date)
         except HealthError as error:
             published = None
             problems.append(_lost(f"the published copy is damaged: {error.message}", kept))
@@ -125,6 +158,7 @@ def read_status(settings: Settings) -> Status:
         age_hours=age,
         bands=bands,
         warned=warned,
+        actions=actions,
         is_old=is_old,
         kept=kept,
         running=live_holder(settings.lock),
@@ -231,6 +265,38 @@ def _count_bands(reader: Reader) -> list[BandCount]:
     return [BandCount(band, label, count, float(amount)) for band, label, count, amount in rows]
 
 
+def _count_actions(reader: Reader, as_of: date) -> ActionCounts | None:
+    """The queue on the published date; None in publications from before there were actions."""
+    if not reader.has("act_health__actions"):
+        return None
+    waiting, overdue = reader.rows(
+        """
+        select count(*), sum(case when due_date < ? then 1 else 0 end)
+        from {marts}.act_health__actions
+        where is_open
+        """,
+        [as_of],
+    )[0]
+    week, csms, over = reader.rows(
+        """
+        select
+            max(week_start_date),
+            count(*),
+            sum(case when is_over_capacity then 1 else 0 end)
+        from {marts}.act_health__csm_capacity
+        where
+            csm_id <> '(none)'
+            and week_start_date = (
+                select max(week_start_date)
+                from {marts}.act_health__csm_capacity
+                where week_start_date <= ?
+            )
+        """,
+        [as_of - timedelta(days=7)],
+    )[0]
+    return ActionCounts(int(waiting), int(overdue or 0), week, int(csms), int(over or 0))
+
+
 def _last_run(settings: Settings, result: str | None = None) -> dict[str, Any] | None:
     """How the last run that ended came out, or the last with this result among those kept.
 
@@ -335,6 +401,7 @@ def _render_publication(status: Status, published: Publication, console: Console
             if unscored
             else f"{published.account_count:,}",
         ),
+        *((("Actions", status.actions.in_words()),) if status.actions else ()),
         ("Kept", _kept_in_words(status.kept)),
     ):
         facts.add_row(label, escape(text))

@@ -67,6 +67,24 @@ TABLES: dict[str, dict[str, str]] = {
         "behaviour_points": "double", "absence_points": "double", "change_points": "double",
         "earlier_value": "double", "later_value": "double", "driver_text": "varchar",
     },
+    "act_health__actions": {
+        "action_id": "varchar", "account_id": "varchar", "playbook_key": "varchar",
+        "fired_on": "date", "due_date": "date", "state": "varchar", "is_open": "boolean",
+        "is_still_true": "boolean", "owner_role": "varchar", "owner_id": "varchar",
+        "channel": "varchar", "priority": "bigint", "priority_score": "double",
+        "action_text": "varchar", "why_text": "varchar",
+    },
+    "act_health__csm_capacity": {
+        "csm_id": "varchar", "week_start_date": "date", "action_count": "bigint",
+        "is_over_capacity": "boolean",
+    },
+    "act_health__band_paths": {
+        "account_id": "varchar", "path_rank": "bigint", "is_on_path": "boolean",
+        "next_band": "varchar", "next_band_label": "varchar", "band_exception": "varchar",
+        "missing_points": "double", "is_reachable": "boolean", "metric_key": "varchar",
+        "metric_label": "varchar", "metric_score": "double", "lost_points": "double",
+        "needed_metric_score": "double", "playbook_key": "varchar",
+    },
     "fct_health__publications": {
         "publication_id": "varchar not null", "published_at": "timestamp not null",
         "as_of_date": "date", "scoring_version": "varchar", "policy_hash": "varchar",
@@ -241,6 +259,49 @@ def change(account_id: str, metric_key: str, **changes: Any) -> dict[str, Any]:
     return {"change_points": sum(row[part] for part in parts), **row}
 
 
+def action(account_id: str, playbook_key: str, **changes: Any) -> dict[str, Any]:
+    """An open action that fired a week ago."""
+    return {
+        "action_id": f"{account_id}-{playbook_key}",
+        "account_id": account_id,
+        "playbook_key": playbook_key,
+        "fired_on": AS_OF - timedelta(days=7),
+        "due_date": AS_OF,
+        "state": "open",
+        "is_open": True,
+        "is_still_true": True,
+        "owner_role": "csm",
+        "owner_id": "csm-1",
+        "channel": "csm_task",
+        "priority": 2,
+        "priority_score": 1000.0,
+        "action_text": f"Do {playbook_key}",
+        "why_text": f"because of {playbook_key}",
+        **changes,
+    }
+
+
+def path_step(account_id: str, metric_key: str, path_rank: int, **changes: Any) -> dict[str, Any]:
+    """A metric on the path from At risk to Healthy."""
+    return {
+        "account_id": account_id,
+        "path_rank": path_rank,
+        "is_on_path": True,
+        "next_band": "thriving",
+        "next_band_label": "Thriving",
+        "band_exception": None,
+        "missing_points": 19.8333,
+        "is_reachable": True,
+        "metric_key": metric_key,
+        "metric_label": f"Label of {metric_key}",
+        "metric_score": 4.0,
+        "lost_points": 12.0,
+        "needed_metric_score": 10.0,
+        "playbook_key": None,
+        **changes,
+    }
+
+
 def example_rows() -> dict[str, list[dict[str, Any]]]:
     """Rows of every table for the accounts that the module's text names."""
     earlier = AS_OF - timedelta(days=28)
@@ -287,6 +348,38 @@ def example_rows() -> dict[str, list[dict[str, Any]]]:
         "fct_health__account_scores": scores,
         "fct_health__metric_scores": [*metrics("A1"), *metrics("A6", earlier), *unscored],
         "fct_health__score_changes": changes,
+        "act_health__actions": [
+            action("A1", "gone_reason", is_still_true=False, priority_score=9000.0),
+            action("A1", "second", state="acknowledged", action_text="Call [bold]Harbour[/bold]"),
+            action("A1", "first", priority_score=5000.0),
+            action("A2", "late", due_date=AS_OF - timedelta(days=1)),
+            action("A1", "closed", state="done", is_open=False),
+            *(action("A1", f"small_{number}", priority_score=1.0) for number in range(4)),
+            action("A3", "hostile", action_text=f"Call {BREAKING_NAME}", owner_id=None),
+            action("A7", "trial_ready", priority_score=None, owner_id=None, owner_role="sales"),
+        ],
+        "act_health__csm_capacity": [
+            # Monday 2026-06-29 has begun, the week before it is over
+            {
+                "csm_id": csm,
+                "week_start_date": date(2026, 6, day),
+                "action_count": count,
+                "is_over_capacity": count > 15,
+            }
+            for csm, day, count in (
+                ("csm-1", 29, 99),
+                ("csm-1", 22, 16),
+                ("csm-2", 22, 15),
+                ("(none)", 22, 40),
+                ("csm-2", 15, 30),
+            )
+        ],
+        "act_health__band_paths": [
+            path_step("A1", "nps", 1),
+            path_step("A1", "logins", 2, needed_metric_score=8.25, playbook_key="adoption_low"),
+            path_step("A1", "tickets", 3, is_on_path=False, needed_metric_score=None),
+            path_step("A3", "csat", 1, band_exception="cancellation notice", is_reachable=False),
+        ],
         "fct_health__publications": [],
     }
 

@@ -356,6 +356,21 @@ def small_project_candidate(settings: Settings) -> None:
     write_candidate(settings.candidate)
 
 
+def test_status_counts_the_queue_and_who_is_over_capacity(published: Settings) -> None:
+    words = " ".join(call(published, "status").output.split())
+    assert (
+        "10 wait, 1 of them overdue; 1 of 2 CSMs were over capacity in the week of 2026-06-22"
+        in words
+    )
+    assert json.loads(call(published, "status", "--json").stdout)["actions"] == {
+        "open": 10,
+        "overdue": 1,
+        "week": "2026-06-22",
+        "csms": 2,
+        "csms_over_capacity": 1,
+    }
+
+
 def test_status_says_from_when_on_a_publication_is_old(published: Settings) -> None:
     assert "more than 2 days are old" in call(published, "status").output
     (published.project_dir / "dbt_project.yml").write_text(

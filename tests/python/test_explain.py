@@ -8,6 +8,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,6 +188,54 @@ def test_bounds_coverage_and_renewal_are_shown(published: Path) -> None:
     assert "89% of the weight that applies is known (10 of 11 metrics)" in text
     assert "lies between 54.2 and 65.3 whatever the unknown ones are" in text
     assert "2026-11-02, in 125 days" in text
+
+
+# -- what to do ---------------------------------------------------------------------------------
+def test_open_actions_come_by_what_is_at_risk_and_say_why(published: Path) -> None:
+    text = flat(shown(explain(published, "A1"), width=200))
+    what = text[text.index("What to do") : text.index("Cheapest path")]
+    places = [what.index(f"because of {key}") for key in ("first", "second", "small_0")]
+    assert places == sorted(places)
+    assert "Do first (csm-1 by 2026-06-30)" in what
+    assert "Call [bold]Harbour[/bold] (csm-1 by 2026-06-30, acknowledged)" in what
+    assert "2026-06-23: because of first" in what
+    assert "closed" not in what
+    # five are shown, and one whose reason is gone comes last, whatever is at risk
+    assert "gone_reason" not in what
+    assert "and 2 more in act_health__actions" in what
+
+
+def test_the_path_to_the_next_band_names_metric_and_playbook(published: Path) -> None:
+    text = flat(shown(explain(published, "A1"), width=200))
+    assert "Cheapest path to Thriving 19.8 points are missing, margin included •" in text
+    assert "Label of nps: score 4.0 → 10.0, up to 12.0 points •" in text
+    assert "Label of logins: score 4.0 → 8.2, up to 12.0 points, playbook adoption_low" in text
+    assert "Label of tickets" not in text
+    text = flat(shown(explain(published, "A3"), width=200))
+    assert "all metrics together do not bring so many" in text
+    assert "Points alone do not change the band now: cancellation notice" in text
+
+
+def test_a_trial_has_actions_too_and_an_older_date_has_none(published: Path) -> None:
+    assert "Do trial_ready (sales by 2026-06-30)" in flat(shown(explain(published, "A7")))
+    older = explain(published, "A1", AS_OF - timedelta(days=28))
+    assert older.actions == older.path == []
+    assert "What to do" not in shown(older)
+
+
+def test_actions_and_path_are_in_the_json(published: Path) -> None:
+    found = json.loads(json.dumps(explain(published, "A1").to_dict()))
+    assert [row["playbook_key"] for row in found["actions"]][:2] == ["first", "second"]
+    assert found["actions"][-1]["is_still_true"] is False
+    assert [row["metric_key"] for row in found["path"]] == ["nps", "logins"]
+
+
+def test_a_publication_from_before_actions_can_be_explained(tmp_path: Path) -> None:
+    settings = make_project(tmp_path / "project")
+    publish_example(settings)
+    with duckdb.connect(str(settings.published)) as connection:
+        connection.execute("drop table customer_health.act_health__actions")
+    assert "What to do" not in shown(explain(settings.published, "A1"))
 
 
 # -- special accounts --------------------------------------------------------------------------
