@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENGINES := .venv-engines
 DIALECTS := .venv-dialects
+TRYTON := .venv-tryton
 UV_VERSION := 0.13.9
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 
-.PHONY: help install demo run test test-faults test-engines test-dialects bench lint format docs example clean
+.PHONY: help install demo run test test-faults test-sync test-engines test-dialects bench lint format docs example clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -50,6 +51,15 @@ test: $(VENV)/.installed ## Run the quick tests
 
 test-faults: $(VENV)/.installed ## Break data, files and processes, and see what readers get (15 min)
 	$(BIN)/python -m pytest tests/faults
+
+# A real CRM with dependencies of its own.
+$(TRYTON)/.installed: requirements-tryton.lock $(VENV)/.installed
+	@echo "Installing Tryton into $(TRYTON) …"; $(BIN)/python -m venv $(TRYTON)
+	@$(BIN)/uv pip install --quiet --python $(TRYTON)/bin/python --require-hashes -r requirements-tryton.lock
+	@touch $@
+
+test-sync: $(TRYTON)/.installed ## Kill CRM syncs, and run one against a real Tryton CRM (1 min)
+	TRYTON_VENV=$(TRYTON) $(BIN)/python -m pytest -n 0 tests/sync
 
 test-engines: $(ENGINES)/.installed ## Run two days on PostgreSQL and Spark, compare with DuckDB (15 min)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export ENGINES_CASE="$$folder/case" && \
@@ -92,4 +102,4 @@ example: $(VENV)/.installed ## Score the CRM simulation (CRM_SIMULATION_DATA=fol
 
 clean: ## Remove the environment, the demo warehouse and what the tools left behind
 	rm -rf examples/*/{warehouse,target,logs,dbt_packages,package-lock.yml}
-	rm -rf $(VENV) $(DIALECTS) $(ENGINES) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(DIALECTS) $(ENGINES) $(TRYTON) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info

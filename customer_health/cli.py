@@ -59,6 +59,7 @@ Account health scores that explain themselves, from your own tables.
 - `customer-health explain ACCOUNT` says why an account has its score
 - `customer-health status` says what readers have, and how old it is
 - `customer-health run` is the daily run
+- `customer-health sync DESTINATION` sends what was published to the CRM
 - `customer-health train`, `tune` and `what-if` find out what would predict better
 - `customer-health validate` says whether the score predicts who leaves, and how sure that is
 - `customer-health rollback` puts an earlier publication back
@@ -651,6 +652,132 @@ def status(ctx: typer.Context, json_output: JsonOption = False) -> None:
     for problem in found.problems:
         state.err.print(f"[red]error:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     if found.problems:
+        raise typer.Exit(REFUSED)
+
+
+@app.command()
+def sync(
+    ctx: typer.Context,
+    destination: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DESTINATION|status",
+            help="A destination of sync.yml. The word `status` shows what each of them has.",
+        ),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="After `status`: only this destination."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")
+    ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Send although more than limits.breaker_share (20%) of the accounts there would "
+            "change band or be cleared.",
+        ),
+    ] = False,
+    accept_older: Annotated[
+        bool,
+        typer.Option(
+            "--accept-older",
+            help="Send although readers have an older publication than the CRM: after a rollback.",
+        ),
+    ] = False,
+    retry_dead: Annotated[
+        bool,
+        typer.Option("--retry-dead", help="Send also what was rejected too often (dead letters)."),
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="Default: sync.yml in the folder of the dbt project."
+        ),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Send what is published to the CRM: HubSpot, Salesforce, a webhook, or files.
+
+    Reads the published copy, compares it with what the destination has confirmed, and sends what
+    is new or has changed; accounts that are no longer published are cleared once. It updates and
+    never creates a record. After a kill, a rejection or a CRM that was down the next sync goes on
+    where this one was. Mapping, limits and names of secrets stand in sync.yml (docs/sync.md).
+
+    Exits 1 when nothing may be sent, or not all was answered; rejected records are listed and
+    sent again by the next sync.
+
+    Examples:
+
+        customer-health sync hubspot --dry-run
+
+        customer-health run && customer-health sync hubspot
+
+        customer-health sync status
+
+        customer-health sync status hubspot --json
+    """
+    from customer_health.sync import config as configuration
+
+    state = _state(ctx, json_output)
+    settings = state.settings()
+    if destination == configuration.STATUS:
+        given = [dry_run, accept_changes, accept_older, retry_dead]
+        if any(given):
+            raise UsageError("`sync status` only looks: leave the other options out")
+        _show_sync_status(state, settings, of, config)
+        return
+    if of is not None:
+        raise UsageError(
+            f"one destination at a time: leave {of!r} out, or write `sync status {of}`"
+        )
+    path = configuration.find_file(settings, config)
+    destinations = configuration.load(path)
+    if destination is None:
+        raise UsageError(
+            f"say which destination: {', '.join(destinations)} (or `customer-health sync status`)"
+        )
+    chosen = configuration.choose(destinations, destination, path)
+
+    from customer_health.sync import run as syncing
+
+    options = syncing.Options(dry_run, accept_changes, accept_older, retry_dead)
+    result = syncing.sync(settings, chosen, options, state.reporter())
+    if state.wants_json:
+        told = "planned" if dry_run else "ok"
+        state.print_json({"result": told, **result.to_dict()})
+    else:
+        syncing.render(result, state.out, dry_run=dry_run)
+
+
+def _show_sync_status(
+    state: State, settings: Settings, name: str | None, config: Path | None
+) -> None:
+    """`sync status`: exits 1 when something is wrong with a ledger or a destination."""
+    from customer_health.sync import config as configuration
+    from customer_health.sync import status as looking
+
+    if config is None and not (settings.project_dir / configuration.FILE_NAME).is_file():
+        if state.wants_json:
+            state.print_json({"destinations": [], "hint": looking.teach(settings)})
+        else:
+            state.out.print(escape(looking.teach(settings)), soft_wrap=True, highlight=False)
+        return
+    path = configuration.find_file(settings, config)
+    destinations = configuration.load(path)
+    if name is not None:
+        destinations = {name: configuration.choose(destinations, name, path)}
+    statuses = looking.read_status(settings, destinations)
+    if state.wants_json:
+        state.print_json({"destinations": [each.to_dict() for each in statuses]})
+    else:
+        looking.render(statuses, state.out)
+    problems = [f"{each.name}: {problem}" for each in statuses for problem in each.problems]
+    for problem in problems:
+        state.err.print(f"[red]error:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
+    if problems:
         raise typer.Exit(REFUSED)
 
 

@@ -3,7 +3,8 @@
 First it is found out by which ids and addresses they are known (an account's users and contacts,
 a person's contacts with the same address). Then every file that holds data is written anew without
 them: the readers' copy, kept publications, candidate, build, landing tables and raw Parquet files;
-reports, logs and dbt's artefacts are cleaned as texts. Last comes the proof: every text column of
+reports, logs and dbt's artefacts are cleaned as texts, and the ledgers of the CRM sync lose its
+records (what a CRM has is for its owner to delete). Last comes the proof: every text column of
 every table is asked, and every file is searched byte by byte.
 
 The raw files go last, so that a killed command finds the same ids again when it is repeated. No id
@@ -32,6 +33,8 @@ from customer_health.errors import HealthError, UsageError
 from customer_health.progress import Reporter
 from customer_health.publication import kept_files, publications_in, read_manifest, write_json
 from customer_health.settings import Settings
+from customer_health.sync.ledger import erase as erase_from_ledgers
+from customer_health.sync.ledger import folder_of
 
 # Raw tables that say who belongs to whom are cleaned last.
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
@@ -90,6 +93,7 @@ class Request:
     identity: Identity
     eraser: Eraser
     report: Report
+    ledger_keys: frozenset[str] = frozenset()  # of records in the ledgers of the CRM sync
 
     def in_words(self) -> str:
         """What would happen, without an id."""
@@ -146,6 +150,7 @@ def prepare(settings: Settings, *, account: str | None, user: str | None) -> Req
     for relation, table in _relations(connection, "landing"):
         eraser.note_row_keys(relation, table)
         raw_rows += eraser.count_left(relation, table)
+    ledger_keys = identity.account_ids | _action_ids(connection, identity)
     for name in attached:
         connection.execute(f"detach {name}")
     report = Report(
@@ -160,7 +165,7 @@ def prepare(settings: Settings, *, account: str | None, user: str | None) -> Req
         report.remarks.append(
             f"{len(identity.shared)} addresses or names are also those of others and stay there"
         )
-    return Request(settings, identity, eraser, report)
+    return Request(settings, identity, eraser, report, ledger_keys)
 
 
 def carry_out(request: Request, reporter: Reporter) -> Report:
@@ -171,6 +176,8 @@ def carry_out(request: Request, reporter: Reporter) -> Report:
         duckdb.Error, OSError
     """
     settings, eraser, report = request.settings, request.eraser, request.report
+    with reporter.step("ledgers of the CRM sync"):
+        _clean_ledgers(request)
     with reporter.step("publications"):
         for database in (settings.published, *kept_files(settings)):
             if database.exists():
@@ -274,6 +281,16 @@ def _who_is_account(connection: duckdb.DuckDBPyConnection, account: str) -> Iden
         names=frozenset(each for each in names - shared if len(each) >= _LEAST_NAME),
         shared=frozenset(shared),
     )
+
+
+def _action_ids(connection: duckdb.DuckDBPyConnection, identity: Identity) -> frozenset[str]:
+    """Ids of the account's actions, under which a destination may have been sent them."""
+    found: set[str] = set()
+    for relation, name in _relations(connection, "candidate"):
+        if name == "act_health__actions":
+            for account in identity.account_ids:
+                found |= _distinct(connection, relation, "action_id", "account_id = ?", account)
+    return frozenset(found)
 
 
 def _who_is_person(connection: duckdb.DuckDBPyConnection, person: str) -> Identity:
@@ -394,13 +411,23 @@ def _data_files(settings: Settings) -> tuple[list[Path], list[Path], list[Path]]
     return databases, parquet, others
 
 
+def _clean_ledgers(request: Request) -> None:
+    """Take the account and its actions out of what the CRM sync knows about its destinations."""
+    for destination, count in erase_from_ledgers(request.settings, request.ledger_keys).items():
+        request.eraser.done.append(Erased(f"sync/{destination}.sqlite", rows=count))
+        request.report.remarks.append(
+            f"{destination} was sent {count} records about it: what it has is for its owner to "
+            "delete, and no later sync touches them"
+        )
+
+
 def _clean_texts(request: Request) -> None:
     """Take the ids and addresses out of reports, logs and dbt's artefacts."""
     settings = request.settings
     needles = Needles(request.identity.searched())
     for path in _data_files(settings)[2]:
-        if path.is_relative_to(settings.raw_dir):
-            continue
+        if path.is_relative_to(settings.raw_dir) or path.is_relative_to(folder_of(settings)):
+            continue  # neither are texts
         try:
             if path.is_relative_to(settings.home / "validation"):
                 # these pages name accounts, which no id finds; `validate` writes them anew

@@ -343,7 +343,7 @@ SEEDS: dict[str, SeedSpec] = {
             Column("channel", allowed=("csm_task", "campaign", "product_tip", "call_list")),
             _integer("priority", least=1, most=5),
             _integer("due_days", least=0, most=365),
-            _integer("cooldown_days", least=0, most=3660),
+            _integer("cooldown_days", least=0, most=365),
         ),
         ("playbook_key",),
         is_versioned=False,
@@ -1507,14 +1507,25 @@ def _of_nothing(value: str, _: _Names) -> str | None:
     return f'this trigger takes no value; delete "{value}"' if value else None
 
 
-_DAYS = _of_number("days", 0, 3660)
+def _of_days(least: int, most: int) -> _Trigger:
+    """Whole days: the SQL that reads them knows no half ones."""
+
+    def read(value: str, _: _Names) -> str | None:
+        if re.fullmatch(r"\d{1,4}", value, re.ASCII) and least <= int(value) <= most:
+            return None
+        return f'"{value}" is not allowed; write whole days from {least} to {most}'
+
+    return read
+
+
+_DAYS = _of_days(0, 3660)
 _TRIGGERS: dict[str, _Trigger] = {
     "band_entered": _of_name("band"),
     "band_held": _of_pair(_of_name("band"), _DAYS, "at_risk:30"),
-    "score_fell": _of_pair(_of_number("points", 1, 100), _of_number("days", 1, 365), "12:28"),
+    "score_fell": _of_pair(_of_number("points", 1, 100), _of_days(1, 365), "12:28"),
     "metric_below": _of_pair(_of_name("metric"), _of_number("a score", 0, 10), "csat:4"),
     "category_below": _of_pair(_of_name("category"), _of_number("a score", 0, 10), "support:4"),
-    "feature_unused": _of_pair(_of_feature, _of_number("days", 1, 365), "automations:30"),
+    "feature_unused": _of_pair(_of_feature, _of_days(1, 365), "automations:30"),
     "champion_gone": _of_nothing,
     "champion_silent": _DAYS,
     "renewal_not_healthy": _DAYS,

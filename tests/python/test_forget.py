@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from customer_health.demo.schema import TABLES
 from customer_health.erase import Needles, is_distinctive, search_bytes, trie_pattern
 from customer_health.errors import HealthError
 from customer_health.settings import Settings
+from customer_health.sync import ledger
 
 # The account of the tests, with a user who is also a contact; ids as they look in real systems.
 ACCOUNT, USER, CONTACT, ADDRESS = "acc-00017", "usr-00017a", "con-00017b", "ada@acme.example"
@@ -443,7 +445,13 @@ def test_hostile_ids_are_plain_texts(settings: Settings) -> None:
 def test_a_reader_keeps_its_copy_and_the_next_one_sees_the_new(settings: Settings) -> None:
     query = f"select count(*) from {MARTS}.fct_health__account_scores where account_id = ?"
     with publication.open_published(settings.published) as reader:
-        assert call(settings, "forget", "--account", ACCOUNT, "--yes").exit_code == 0
+        # in a process of its own: within one, DuckDB gives every connection the file that is open
+        done = subprocess.run(
+            [sys.executable, "-m", "customer_health", "--project-dir", str(settings.project_dir),
+             "--home", str(settings.home), "forget", "--account", ACCOUNT, "--yes"],
+            env=ENVIRONMENT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
         assert reader.execute(query, [ACCOUNT]).fetchall() == [(1,)]
     with publication.open_published(settings.published) as reader:
         assert reader.execute(query, [ACCOUNT]).fetchall() == [(0,)]
@@ -564,3 +572,37 @@ def test_validation_pages_go_as_a_whole(settings: Settings) -> None:
     page.write_text("<td>Acme Łódź</td>", encoding="utf-8")
     assert call(settings, "forget", "--account", ACCOUNT, "--yes").exit_code == 0
     assert not page.exists()
+
+
+# -- what the CRM sync knows -------------------------------------------------------------------
+def test_ledgers_lose_the_account_and_its_actions(settings: Settings) -> None:
+    action = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
+    with duckdb.connect(str(settings.candidate)) as connection:
+        connection.execute(
+            f"insert into {MARTS}.act_health__actions (action_id, account_id) values (?, ?)",
+            [action, ACCOUNT],
+        )
+    for name in ("crm", "queue", "untouched"):
+        with ledger.opened(ledger.path_of(settings, name), {"kind": "files"}):
+            pass
+    for name, keys in (("crm", (ACCOUNT, OTHER)), ("queue", (action, "another"))):
+        with sqlite3.connect(ledger.path_of(settings, name)) as written:
+            written.executemany(
+                "insert into records (key, refused_because) values (?, ?)",
+                [(key, f"not sent with {keys[0]}") for key in keys],
+            )
+        written.close()
+    result = call(settings, "forget", "--account", ACCOUNT, "--yes", "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)["forget"]
+    rows = {each["place"]: each["rows_deleted"] for each in report["erased"]}
+    assert rows["sync/crm.sqlite"] == rows["sync/queue.sqlite"] == 1
+    assert "sync/untouched.sqlite" not in rows
+    assert any("what it has is for its owner to delete" in each for each in report["remarks"])
+    for name, left in (("crm", OTHER), ("queue", "another")):
+        content = sqlite3.connect(ledger.path_of(settings, name)).execute("select * from records")
+        assert [row[0] for row in content] == [left]
+    for path in ledger.folder_of(settings).rglob("*"):
+        if path.is_file():
+            assert ACCOUNT.encode() not in path.read_bytes(), path
+            assert action.encode() not in path.read_bytes(), path

@@ -458,7 +458,8 @@ CELL_FAULTS: list[tuple[str, str, str, str]] = [
     ("playbooks", "channel", "email", "is not allowed"),
     ("playbooks", "status", "drafted", 'did you mean "draft"?'),
     ("playbooks", "status", "", "the cell is blank"),
-    ("playbooks", "cooldown_days", "-1", "write a whole number from 0 to 3660"),
+    ("playbooks", "cooldown_days", "-1", "write a whole number from 0 to 365"),
+    ("playbooks", "cooldown_days", "366", "write a whole number from 0 to 365"),
 ]
 
 
@@ -1065,7 +1066,13 @@ FAULTS: dict[str, tuple[Break, str, str, list[str]]] = {
         _playbook("band_held", "critical:x"),
         "playbooks",
         "trigger_value",
-        ['"x" is not allowed; write days from 0 to 3660'],
+        ['"x" is not allowed; write whole days from 0 to 3660'],
+    ),
+    "band held for half days": (
+        _playbook("band_held", "critical:30.5"),
+        "playbooks",
+        "trigger_value",
+        ['"30.5" is not allowed; write whole days from 0 to 3660'],
     ),
     "fall of nothing": (
         _playbook("score_fell", "0:28"),
@@ -1107,13 +1114,13 @@ FAULTS: dict[str, tuple[Break, str, str, list[str]]] = {
         _playbook("feature_unused", "automations:0"),
         "playbooks",
         "trigger_value",
-        ['"0" is not allowed; write days from 1 to 365'],
+        ['"0" is not allowed; write whole days from 1 to 365'],
     ),
     "feature unused for too long": (
         _playbook("feature_unused", "automations:366"),
         "playbooks",
         "trigger_value",
-        ['"366" is not allowed; write days from 1 to 365'],
+        ['"366" is not allowed; write whole days from 1 to 365'],
     ),
     "value without use": (
         _playbook("champion_gone", "7"),

@@ -42,8 +42,7 @@ signals as (
 
 champion_states as (select * from {{ ref('int_health__champion_states') }}),
 
--- a band that began while a data incident held all actions is news on the first day after it; no
--- date looks further back than the rows above go, however many dates the run builds
+-- a band that began while a data incident held all actions is news on the first day after it
 with_last_judged as (
     select
         *,
