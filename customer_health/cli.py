@@ -1395,7 +1395,7 @@ def _need_duckdb(settings: Settings, command: str) -> None:
     if engine != DUCKDB:
         raise UsageError(
             f"`customer-health {command}` works on DuckDB files only, and the dbt target is of "
-            f"type {engine}; run, check, publish, rollback, status and explain know it "
+            f"type {engine}; run, check, publish, rollback, status, explain and sync know it "
             "(docs/engines.md)"
         )
 
