@@ -156,7 +156,7 @@ final as (
         priority_score,
         case
             when is_open
-                then row_number() over (
+                then cast(row_number() over (
                     partition by is_open, owner_role, owner_id
                     order by
                         coalesce(is_still_true, true) desc,
@@ -164,7 +164,7 @@ final as (
                         priority asc,
                         due_date asc,
                         action_id asc
-                )
+                ) as bigint)
         end as queue_rank,
         segment,
         lifecycle_stage,

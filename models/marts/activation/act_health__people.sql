@@ -118,14 +118,14 @@ final as (
         {{ customer_health.safe_divide('event_count', 'account_event_count') }} as usage_share,
         cast(contact_count as bigint) as two_way_contact_count_90_days,
         last_contact_on,
-        row_number() over (
+        cast(row_number() over (
             partition by account_id
             order by event_count desc, active_days desc, person_id asc
-        ) as usage_rank,
-        row_number() over (
+        ) as bigint) as usage_rank,
+        cast(row_number() over (
             partition by account_id
             order by contact_count desc, last_contact_on desc, person_id asc
-        ) as contact_rank
+        ) as bigint) as contact_rank
     from with_activity
 )
 

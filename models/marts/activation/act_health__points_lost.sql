@@ -51,10 +51,10 @@ final as (
             customer_health.safe_divide('summed.lost_points', 'summed.account_count')
         ) }} as mean_lost_points,
         {{ customer_health.round_score('summed.lost_arr_points') }} as lost_arr_points,
-        row_number() over (
+        cast(row_number() over (
             partition by summed.scoring_version
             order by summed.lost_arr_points desc, summed.metric_key asc
-        ) as investment_rank,
+        ) as bigint) as investment_rank,
         metric_playbooks.playbook_key
     from summed
     left join metric_playbooks
