@@ -46,7 +46,7 @@ FUNCTIONS = {
     "bigquery": _COMMON_FUNCTIONS
     | _names(
         "bit_or datetime_add datetime_diff format logical_or regexp_contains regexp_replace "
-        "safe_cast split string_agg timestamp timestamp_diff to_hex"
+        "safe_cast safe_offset split string_agg timestamp timestamp_diff to_hex"
     ),
     "databricks": _COMMON_FUNCTIONS
     | _names(
