@@ -13,14 +13,14 @@ from customer_health.sync.answers import Answer, BatchRefused
 from customer_health.sync.config import Destination
 from customer_health.sync.mapping import FieldMapping, Published
 from customer_health.sync.plan import Item
-from customer_health.sync.transport import Session, json_problem
+from customer_health.sync.transport import HttpSender, Session, json_problem
 
 # Ids that HubSpot has given itself; every other key is a property of ours.
 OWN_KEY = "hs_object_id"
 _NOT_FOUND = "OBJECT_NOT_FOUND"
 
 
-class HubSpot:
+class HubSpot(HttpSender):
     """A HubSpot portal, open for sending."""
 
     def __init__(
@@ -52,20 +52,6 @@ class HubSpot:
         self._base = options["base_url"]
         self._is_checked = False
 
-    @property
-    def request_count(self) -> int:
-        """Number of requests so far."""
-        return self._session.request_count
-
-    @property
-    def was_unclear(self) -> bool:
-        """Whether an answer of the last batch never came."""
-        return self._session.was_unclear
-
-    @property
-    def file(self) -> None:
-        """There is none."""
-
     def send(self, items: list[Item]) -> list[Answer]:
         """Update some records."""
         self._session.was_unclear = False
@@ -75,10 +61,6 @@ class HubSpot:
         url = f"{self._base}/crm/v3/objects/{options['object']}/batch/update"
         body = self._session.post(url, json={"inputs": inputs}).json()
         return self._answers(items, body if isinstance(body, dict) else {})
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
 
     def _check_portal(self) -> None:
         """Before anything is written: the token belongs to the portal that sync.yml names.

@@ -17,7 +17,7 @@ from customer_health.sync.answers import Answer, BatchFailed
 from customer_health.sync.config import Destination
 from customer_health.sync.mapping import FieldMapping, Published
 from customer_health.sync.plan import Item
-from customer_health.sync.transport import Session, json_problem, message_of
+from customer_health.sync.transport import HttpSender, Session, json_problem, message_of
 
 if TYPE_CHECKING:
     from simple_salesforce import Salesforce as Client
@@ -27,7 +27,7 @@ OWN_KEY = "id"
 _LONGEST_QUERY = 6_000
 
 
-class Salesforce:
+class Salesforce(HttpSender):
     """A Salesforce org, open for sending; logged in at the first batch."""
 
     def __init__(
@@ -58,20 +58,6 @@ class Salesforce:
         )
         self._client: Client | None = None
 
-    @property
-    def request_count(self) -> int:
-        """Number of requests so far."""
-        return self._session.request_count
-
-    @property
-    def was_unclear(self) -> bool:
-        """Whether an answer of the last batch never came."""
-        return self._session.was_unclear
-
-    @property
-    def file(self) -> None:
-        """There is none."""
-
     def send(self, items: list[Item]) -> list[Answer]:
         """Update some records."""
         with self._session.looking("the login"):
@@ -100,10 +86,6 @@ class Salesforce:
             for item, result in zip(sent, results, strict=True):
                 answers[item.key] = self._answer(item.key, result)
         return [answers[item.key] for item in items]
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
 
     # -- login -----------------------------------------------------------------------------------
     def _log_in(self) -> Client:

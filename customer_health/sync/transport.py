@@ -263,6 +263,30 @@ class Session(requests.Session):
         return f"{where} sent half an answer", True
 
 
+class HttpSender:
+    """What senders over HTTP have in common: a session, which counts, and no file."""
+
+    _session: Session
+
+    @property
+    def request_count(self) -> int:
+        """Number of requests so far."""
+        return self._session.request_count
+
+    @property
+    def was_unclear(self) -> bool:
+        """Whether an answer of the last batch never came."""
+        return self._session.was_unclear
+
+    @property
+    def file(self) -> None:
+        """There is none."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+
 def message_of(response: requests.Response) -> str:
     """What an answer says in words, as the services write it; empty when nothing is to be had."""
     if "html" in response.headers.get("Content-Type", ""):

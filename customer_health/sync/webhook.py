@@ -26,12 +26,12 @@ from customer_health.sync.signing import (
     TIMESTAMP_HEADER,
     sign,
 )
-from customer_health.sync.transport import Session, json_problem
+from customer_health.sync.transport import HttpSender, Session, json_problem
 
 NOT_FOUND = "not_found"
 
 
-class Webhook:
+class Webhook(HttpSender):
     """An address, open for sending."""
 
     def __init__(
@@ -65,20 +65,6 @@ class Webhook:
         if "token" in secrets:
             self._session.headers["Authorization"] = f"Bearer {secrets['token']}"
 
-    @property
-    def request_count(self) -> int:
-        """Number of requests so far."""
-        return self._session.request_count
-
-    @property
-    def was_unclear(self) -> bool:
-        """Whether an answer of the last batch never came."""
-        return self._session.was_unclear
-
-    @property
-    def file(self) -> None:
-        """There is none."""
-
     def send(self, items: list[Item]) -> list[Answer]:
         """Post some records."""
         self._session.was_unclear = False
@@ -94,10 +80,6 @@ class Webhook:
         headers = {"Content-Type": "application/json", IDEMPOTENCY_HEADER: batch_id}
         response = self._session.post(self._url, data=body, headers=headers, auth=signed)
         return self._answers(items, response)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
 
     def _body(self, items: list[Item]) -> tuple[bytes, str]:
         """The request as bytes, and the id of the batch: equal batches of a delivery have one."""

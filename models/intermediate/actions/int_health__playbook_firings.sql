@@ -58,16 +58,23 @@ metric_scores as (
 
 accounts as (select * from {{ ref('int_health__valid_crm_accounts') }}),
 
+firing_dates as (
+    select distinct
+        account_id,
+        as_of_date
+    from reasons
+),
+
 missing as (
     select
-        trigger_facts.account_id,
-        trigger_facts.as_of_date,
+        firing_dates.account_id,
+        firing_dates.as_of_date,
         {{ customer_health.sorted_list('metric_scores.metric_label', ', ') }} as missing_metrics
-    from trigger_facts
+    from firing_dates
     inner join metric_scores
         on
-            trigger_facts.account_id = metric_scores.account_id
-            and trigger_facts.as_of_date = metric_scores.as_of_date
+            firing_dates.account_id = metric_scores.account_id
+            and firing_dates.as_of_date = metric_scores.as_of_date
     group by 1, 2
 ),
 

@@ -19,9 +19,7 @@ champions as (
         account_id,
         cast(created_at as date) as known_from,
         created_at,
-        cast(
-            coalesce(left_at, case when not is_active then updated_at end) as date
-        ) as left_on
+        {{ customer_health.contact_left_on() }} as left_on
     from contacts
     where role = 'champion'
 ),

@@ -2,9 +2,6 @@
 -- or before the day does not know what the action did.
 {% set windows = [28, 91] %}
 {% set judged_days = 91 %}
-{% set known_before = customer_health.add_days(
-    customer_health.as_of_date(), -1 * customer_health.integer_var('renewal_grace_days')
-) %}
 
 with
 
@@ -49,7 +46,9 @@ states as (
         {% endfor -%}
         case
             when account_scores.as_of_date
-                <= {{ customer_health.add_days(known_before, -1 * judged_days) }}
+                <= {{ customer_health.add_days(
+                    customer_health.outcomes_known_before(), -1 * judged_days
+                ) }}
                 then 1
         end as is_judged
     from account_scores

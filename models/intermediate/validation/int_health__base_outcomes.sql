@@ -1,8 +1,5 @@
 -- What followed within the horizon, per date and band by the score alone: what an action or an
 -- override is compared with. Only dates whose horizon is over.
-{% set known_before = customer_health.add_days(
-    customer_health.as_of_date(), -1 * customer_health.integer_var('renewal_grace_days')
-) %}
 
 with
 
@@ -25,7 +22,7 @@ judged as (
     where
         {{ customer_health.add_days(
             'account_scores.as_of_date', 'cast(limits.probability_days as integer)'
-        ) }} <= {{ known_before }}
+        ) }} <= {{ customer_health.outcomes_known_before() }}
 ),
 
 followed as (

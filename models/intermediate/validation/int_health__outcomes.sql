@@ -1,8 +1,5 @@
 -- What became of accounts, by the day on which it took effect; only what is known for good by
 -- as_of: until the grace for late renewals is over nobody knows whether an end is a churn.
-{% set known_before = customer_health.add_days(
-    customer_health.as_of_date(), -1 * customer_health.integer_var('renewal_grace_days')
-) %}
 
 with
 
@@ -150,7 +147,7 @@ final as (
         notice_date,
         is_involuntary
     from outcomes
-    where outcome_date < {{ known_before }}
+    where outcome_date < {{ customer_health.outcomes_known_before() }}
 )
 
 select * from final

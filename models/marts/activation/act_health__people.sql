@@ -50,7 +50,7 @@ known_contacts as (
         contact_id,
         user_id,
         role,
-        cast(coalesce(left_at, case when not is_active then updated_at end) as date) as left_on
+        {{ customer_health.contact_left_on() }} as left_on
     from contacts
     where cast(created_at as date) < {{ customer_health.as_of_date() }}
 ),
