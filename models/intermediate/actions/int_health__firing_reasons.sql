@@ -69,13 +69,12 @@ in_words as (
             when 'band_held'
                 then
                 trigger_facts.band_label || ' for '
-                || {{ customer_health.number_text('trigger_facts.days_in_band') }} || ' days'
+                || {{ customer_health.days_text('trigger_facts.days_in_band') }}
             when 'score_fell'
                 then
                 {{ customer_health.number_text('firings.found_value') }}
                 || ' points less than '
-                || {{ customer_health.number_text('firings.trigger_days') }}
-                || ' days before'
+                || {{ customer_health.days_text('firings.trigger_days') }} || ' before'
             when 'metric_below'
                 then
                 coalesce(metric_losses.metric_label, firings.trigger_name) || ' scores '
@@ -88,19 +87,19 @@ in_words as (
             when 'feature_unused'
                 then
                 firings.trigger_name || ' is in the plan and was not used for '
-                || {{ customer_health.number_text('firings.found_value') }} || ' days'
+                || {{ customer_health.days_text('firings.found_value') }}
             when 'champion_gone'
                 then
                 'The last champion left '
-                || {{ customer_health.number_text('firings.found_value') }} || ' days ago'
+                || {{ customer_health.days_text('firings.found_value') }} || ' ago'
             when 'champion_silent'
                 then
                 'No two-way contact with the champion for '
-                || {{ customer_health.number_text('firings.found_value') }} || ' days'
+                || {{ customer_health.days_text('firings.found_value') }}
             when 'renewal_not_healthy'
                 then
-                'Renewal in ' || {{ customer_health.number_text('firings.found_value') }}
-                || ' days, and ' || trigger_facts.band_label
+                'Renewal in ' || {{ customer_health.days_text('firings.found_value') }}
+                || ', and ' || trigger_facts.band_label
             when 'expansion_above'
                 then
                 'Expansion score '
@@ -112,7 +111,7 @@ in_words as (
             when 'checkin_overdue'
                 then
                 'The check-in is '
-                || {{ customer_health.number_text('firings.found_value') }} || ' days overdue'
+                || {{ customer_health.days_text('firings.found_value') }} || ' overdue'
             when 'sentiment_gap'
                 then
                 'The CSM says '
@@ -121,7 +120,7 @@ in_words as (
             when 'payment_overdue'
                 then
                 'The oldest open invoice is '
-                || {{ customer_health.number_text('firings.found_value') }} || ' days overdue'
+                || {{ customer_health.days_text('firings.found_value') }} || ' overdue'
         end as found_text
     from firings
     inner join trigger_facts
