@@ -41,6 +41,7 @@ ACCOUNT_SCORES = f"{MARTS_SCHEMA}.fct_health__account_scores"
 # Name under which dbt attaches the candidate; its views carry it and must lose it.
 CANDIDATE_CATALOG = "marts"
 
+_ATTACHED = "published"  # name of a readers' copy within a connection
 _FILE_HEADER_BYTES = 3 * 4096  # of a DuckDB file, before its first block
 _FICLONE = 0x40049409  # ioctl of Linux: share the blocks of a file instead of copying them
 ROW_COLUMNS = (
@@ -187,13 +188,38 @@ def open_published(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         duckdb.Error: when the file is no whole database.
     """
-    connection = duckdb.connect(
-        str(path), read_only=True, config={"enable_external_access": "false"}
-    )
+    connection = connect_published(path)
     try:
         yield connection
     finally:
         connection.close()
+
+
+def connect_published(path: Path) -> duckdb.DuckDBPyConnection:
+    """A connection of `open_published` that the caller closes.
+
+    Within a process DuckDB opens a path once and hands it to every later connection, also when the
+    file was replaced since. Attached to an instance of its own it is the file of this moment.
+    `select_published` makes a cursor of the connection look at it too.
+
+    Raises:
+        duckdb.Error: when the file is no whole database.
+    """
+    connection = duckdb.connect(":memory:")
+    try:
+        written = str(path).replace("'", "''")
+        connection.execute(f"attach '{written}' as {_ATTACHED} (read_only)")
+        connection.execute("set enable_external_access = false")
+        select_published(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def select_published(connection: duckdb.DuckDBPyConnection) -> None:
+    """Names mean those of the attached readers' copy."""
+    connection.execute(f"use {_ATTACHED}")
 
 
 def publications_in(path: Path) -> list[Publication]:
@@ -225,7 +251,8 @@ def _refuse_truncated(connection: duckdb.DuckDBPyConnection, path: Path) -> None
         HealthError: naming both sizes in bytes.
     """
     block_size, blocks = connection.execute(
-        "select block_size, used_blocks from pragma_database_size()"
+        "select block_size, used_blocks from pragma_database_size() "
+        "where database_name = current_database()"
     ).fetchall()[0]
     expected, found = _FILE_HEADER_BYTES + block_size * blocks, path.stat().st_size
     if found < expected or (found - _FILE_HEADER_BYTES) % block_size:

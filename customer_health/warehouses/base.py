@@ -35,15 +35,46 @@ class Reader(ABC):
 
         Args:
             sql: a select of SQL that all engines read, with `?` for each value (and no other
-                question mark); a mart is written as `{marts}.fct_health__account_scores`.
+                question mark); a mart is written as `{marts}.fct_health__account_scores`, a
+                snapshot as `{snapshots}.snap_health__account_scores`.
             values: what was typed or found; they are bound, never written into the text.
 
         Raises:
             HealthError: in one line, when the query cannot be answered.
         """
 
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the last query."""
+
+    def records(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Rows of a query as dictionaries by column; as `rows` otherwise."""
+        found = self.rows(sql, values)
+        names = self.columns()
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def arrays(self, sql: str, values: Sequence[Any] = ()) -> dict[str, Any]:
+        """Columns of a query as arrays: floats with nan for null, or objects; as `rows` otherwise.
+
+        Engines that can hand over columns do so, which is far quicker for many rows.
+        """
+        import numpy as np
+
+        found = self.rows(sql, values)
+        names = self.columns()
+        columns = zip(*found, strict=True) if found else [() for _ in names]
+        return {
+            name: np.array(
+                column,
+                dtype=np.float64
+                if all(each is None or isinstance(each, int | float) for each in column)
+                else object,
+            )
+            for name, column in zip(names, columns, strict=True)
+        }
+
     def has(self, mart: str) -> bool:
-        """Whether there is such a mart."""
+        """Whether there is such a mart, or snapshot."""
         try:
             self.rows(f"select 1 from {{marts}}.{mart} where 1 = 0")
         except HealthError:

@@ -29,16 +29,50 @@ class DuckDBReader(Reader):
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
         written = sql.replace("{marts}", files.MARTS_SCHEMA)
+        written = written.replace("{snapshots}", files.SNAPSHOTS_SCHEMA)
         return self._connection.execute(written, list(values)).fetchall()
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the last query."""
+        return tuple(column[0] for column in self._connection.description or [])
+
+    def arrays(self, sql: str, values: Sequence[Any] = ()) -> dict[str, Any]:
+        """Columns of a query as arrays."""
+        import numpy as np
+
+        written = sql.replace("{marts}", files.MARTS_SCHEMA)
+        written = written.replace("{snapshots}", files.SNAPSHOTS_SCHEMA)
+        columns: dict[str, Any] = self._connection.execute(written, list(values)).fetchnumpy()
+        found = {}
+        for name, column in columns.items():
+            is_number = column.dtype.kind in "biuf"
+            whole = np.ma.getdata(column).astype(np.float64 if is_number else object)
+            whole[np.ma.getmaskarray(column)] = np.nan if is_number else None
+            found[name] = whole
+        return found
 
     def has(self, mart: str) -> bool:
         """Whether the file has it as a table."""
         return bool(
             self._connection.execute(
-                "select 1 from duckdb_tables() where schema_name = ? and table_name = ?",
-                [files.MARTS_SCHEMA, mart],
+                "select 1 from duckdb_tables() where schema_name in (?, ?) and table_name = ?",
+                [files.MARTS_SCHEMA, files.SNAPSHOTS_SCHEMA, mart],
             ).fetchall()
         )
+
+
+def missing_copy(path: Path) -> HealthError:
+    """What to do where nothing is published."""
+    return HealthError(
+        f"nothing is published yet ({path}): run `customer-health run`, or "
+        "`customer-health demo` for demo data"
+    )
+
+
+def unreadable_copy(path: Path, error: duckdb.Error) -> HealthError:
+    """What DuckDB says about a file that is no whole database, and where to look."""
+    said = first_line(str(error), 160)
+    return HealthError(f"{path} cannot be read ({said}): look at `customer-health status`")
 
 
 @contextmanager
@@ -49,18 +83,12 @@ def open_copy(path: Path) -> Iterator[Reader]:
         HealthError: when it is missing, or cannot be read.
     """
     if not path.exists():
-        raise HealthError(
-            f"nothing is published yet ({path}): run `customer-health run`, or "
-            "`customer-health demo` for demo data"
-        )
+        raise missing_copy(path)
     try:
         with files.open_published(path) as connection:
             yield DuckDBReader(connection)
     except duckdb.Error as error:
-        said = first_line(str(error), 160)
-        raise HealthError(
-            f"{path} cannot be read ({said}): look at `customer-health status`"
-        ) from error
+        raise unreadable_copy(path, error) from error
 
 
 class DuckDBWarehouse(Warehouse):

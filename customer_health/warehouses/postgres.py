@@ -72,9 +72,16 @@ class PostgresReader(Reader):
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
-        written = sql.replace("%", "%%").replace("?", "%s").replace("{marts}", quoted(self._schema))
+        written = sql.replace("%", "%%").replace("?", "%s")
+        # A publication has its marts and snapshots in one schema.
+        for schema in ("{marts}", "{snapshots}"):
+            written = written.replace(schema, quoted(self._schema))
         self._cursor.execute(written, list(values))
         return list(self._cursor.fetchall())
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the last query."""
+        return tuple(column.name for column in self._cursor.description or [])
 
     def has(self, mart: str) -> bool:
         """Whether it is among the views."""

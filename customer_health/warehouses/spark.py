@@ -75,7 +75,15 @@ class SparkReader(Reader):
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
-        return self._session.rows(bound(sql, values).replace("{marts}", quoted(self._schema)))
+        written = bound(sql, values)
+        # A publication has its marts and snapshots in one schema.
+        for schema in ("{marts}", "{snapshots}"):
+            written = written.replace(schema, quoted(self._schema))
+        return self._session.rows(written)
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the last query."""
+        return self._session.columns()
 
 
 class SparkWarehouse(SchemaWarehouse):
