@@ -235,7 +235,12 @@ def anchors_from_percentiles(
     return tuple((value, Decimal(score)) for value, score in sorted(best.items()))
 
 
-def score_values(values: Floats, points: Points, *, is_step: bool = False) -> Floats:
+def score_values(
+    values: Floats,
+    points: Sequence[tuple[Decimal | float, Decimal | float]],
+    *,
+    is_step: bool = False,
+) -> Floats:
     """Metric scores (0-10) of raw values: a line between the points, flat outside the ends."""
     places = np.array([float(value) for value, _ in points])
     scores = np.array([float(score) for _, score in points])

@@ -22,6 +22,8 @@ import numpy.typing as npt
 from customer_health.anchors import score_values
 from customer_health.errors import HealthError, UsageError
 from customer_health.policy import ANY, CHURN_PROBABILITY, INTERCEPT, Row, read_seed
+from customer_health.validation.figures import as_reader
+from customer_health.warehouses import Reader
 
 SCHEMA = "customer_health"
 TEST_SHARE = 3  # by default the last third of the months is kept to test on
@@ -170,29 +172,40 @@ def split_by_time(
 # ---- reading ------------------------------------------------------------------------------------
 
 
-def choose_scorecard(connection: Any, scorecard: str | None) -> str:
+def read_scorecards(reader: Reader) -> list[str]:
+    """Health scorecards whose scores are followed by known days, that of most accounts first."""
+    return [
+        str(row[0])
+        for row in reader.rows(
+            """
+            select scorecard_key
+            from {marts}.val_health__observations
+            where is_in_force
+            group by scorecard_key
+            order by count(distinct account_id) desc, scorecard_key
+            """
+        )
+    ]
+
+
+def choose_scorecard(marts: Any, scorecard: str | None) -> str:
     """The health scorecard of most accounts, or the one asked for.
+
+    Args:
+        marts: a reader, or a connection of `open_marts`.
+        scorecard: None: that of most accounts.
 
     Raises:
         HealthError: when nobody was scored.
         UsageError: for a scorecard without scores.
     """
-    rows = connection.execute(
-        f"""
-        select scorecard_key
-        from {SCHEMA}.val_health__observations
-        where is_in_force
-        group by scorecard_key
-        order by count(distinct account_id) desc, scorecard_key
-        """
-    ).fetchall()
-    known = [row[0] for row in rows]
+    known = read_scorecards(as_reader(marts))
     if not known:
         raise HealthError(
             "no score is followed by known days yet: run `customer-health run` with more history"
         )
     if scorecard is None:
-        return str(known[0])
+        return known[0]
     if scorecard not in known:
         raise UsageError(
             f"--scorecard: there are no health scores of {scorecard!r}, only of {', '.join(known)}"
@@ -250,8 +263,8 @@ def read_observations(
         for row in _rows(seed_files, "metric_weights", version)
         if row.text("scorecard_key") == scorecard
     }
-    redefined = _redefined(seed_files, version, read, set(metrics) & weighted)
-    kept = [metric for metric in metrics if metric not in redefined and metric in weighted]
+    left_out = redefined(seed_files, version, read, set(metrics) & weighted)
+    kept = [metric for metric in metrics if metric not in left_out and metric in weighted]
     values = values[:, [place[metric] for metric in kept]]
     tenure = _filled(frame["tenure_days"])
     scores = np.column_stack(
@@ -280,7 +293,7 @@ def read_observations(
         notes=tuple(
             f"{metric} is defined otherwise in {version} than in {', '.join(read)}, whose values "
             "are kept: it is left out"
-            for metric in sorted(redefined)
+            for metric in sorted(left_out)
         ),
     )
 
@@ -343,7 +356,7 @@ def _rows(seed_files: Mapping[str, Path], name: str, version: str) -> list[Row]:
     return seed.of_version(version)
 
 
-def _redefined(
+def redefined(
     seed_files: Mapping[str, Path], version: str, read: Sequence[str], metrics: set[str]
 ) -> set[str]:
     """Metrics whose values mean something else in `version` than in the versions read."""
@@ -365,6 +378,63 @@ def _redefined(
     }
 
 
+@dataclass(frozen=True)
+class Anchors:
+    """Anchor points of a metric, as far as a scorecard sees them.
+
+    Attributes:
+        sets: scorecard (or `*`) and least tenure in days, to points (value, score) by value.
+        is_step: a value takes the score of the point on its left.
+    """
+
+    sets: Mapping[tuple[str, int], tuple[tuple[float, float], ...]]
+    is_step: bool
+
+    def scores(self, values: Floats, tenure_days: Floats) -> Floats:
+        """Metric scores (0-10) of raw values, by the rule of int_health__anchor_segments.
+
+        The scorecard's own anchors beat those of `*`; then the largest tenure reached.
+
+        Args:
+            values: shape (n,), nan where not known.
+            tenure_days: shape (n,).
+        """
+        scores = np.full(len(values), np.nan)
+        # the best set last: it overwrites those before it
+        for card, tenure in sorted(self.sets, key=lambda key: (key[0] != ANY, key[1])):
+            there = (tenure_days >= tenure) & ~np.isnan(values)
+            line = self.sets[card, tenure]
+            scores[there] = score_values(values[there], line, is_step=self.is_step)
+        return scores
+
+
+def read_anchors(
+    seed_files: Mapping[str, Path], version: str, scorecard: str
+) -> dict[str, Anchors]:
+    """The anchors of every metric that has some for the scorecard or for `*`.
+
+    Raises:
+        HealthError: when a seed cannot be read.
+    """
+    points: dict[str, dict[tuple[str, int], list[tuple[float, float]]]] = {}
+    for row in _rows(seed_files, "metric_anchors", version):
+        card = row.text("scorecard_key")
+        if card in (scorecard, ANY):
+            sets = points.setdefault(row.text("metric_key"), {})
+            key = (card, int(row.number("tenure_days_from") or 0))
+            point = (float(row.number("value") or 0), float(row.number("score") or 0))
+            sets.setdefault(key, []).append(point)
+    steps = {
+        row.text("metric_key")
+        for row in _rows(seed_files, "metrics", version)
+        if row.text("interpolation") == "step"
+    }
+    return {
+        metric: Anchors({key: tuple(sorted(line)) for key, line in sets.items()}, metric in steps)
+        for metric, sets in points.items()
+    }
+
+
 def score_metric(
     seed_files: Mapping[str, Path],
     version: str,
@@ -373,9 +443,7 @@ def score_metric(
     values: Floats,
     tenure_days: Floats,
 ) -> Floats:
-    """Metric scores (0-10) of raw values, by the rule of int_health__anchor_segments.
-
-    The scorecard's own anchors beat those of `*`; then the largest tenure reached.
+    """Metric scores (0-10) of raw values under the anchors of a version; nan without anchors.
 
     Args:
         seed_files: the seeds.
@@ -385,24 +453,10 @@ def score_metric(
         values: shape (n,), nan where not known.
         tenure_days: shape (n,).
     """
-    points: dict[tuple[str, int], list[tuple[Any, Any]]] = defaultdict(list)
-    for row in _rows(seed_files, "metric_anchors", version):
-        card = row.text("scorecard_key")
-        if row.text("metric_key") == metric and card in (scorecard, ANY):
-            key = (card, int(row.number("tenure_days_from") or 0))
-            points[key].append((row.number("value"), row.number("score")))
-    steps = {
-        row.text("metric_key")
-        for row in _rows(seed_files, "metrics", version)
-        if row.text("interpolation") == "step"
-    }
-    scores = np.full(len(values), np.nan)
-    # the best set last: it overwrites those before it
-    for card, tenure in sorted(points, key=lambda key: (key[0] != ANY, key[1])):
-        there = (tenure_days >= tenure) & ~np.isnan(values)
-        line = sorted(points[card, tenure])
-        scores[there] = score_values(values[there], line, is_step=metric in steps)
-    return scores
+    anchors = read_anchors(seed_files, version, scorecard).get(metric)
+    if anchors is None:
+        return np.full(len(values), np.nan)
+    return anchors.scores(values, tenure_days)
 
 
 @dataclass(frozen=True)

@@ -110,11 +110,13 @@ def as_read(scores: Floats) -> Floats:
 
 def weighted_mean(columns: Floats, weights: Floats) -> Floats:
     """Mean over the known columns of each row; nan where none is known."""
-    known = ~np.isnan(columns)
-    total = known @ weights if columns.shape[1] else np.zeros(len(columns))
+    total, found = np.zeros(len(columns)), np.zeros(len(columns))
+    for column, weight in zip(columns.T, weights, strict=True):
+        known = ~np.isnan(column)
+        total += weight * known
+        found += weight * np.where(known, column, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.nan_to_num(columns) @ weights / np.where(total > 0, total, np.nan)
-    return np.asarray(found, dtype=np.float64)
+        return found / np.where(total > 0, total, np.nan)
 
 
 def to_decimals(shares: Mapping[str, float], digits: int = 4) -> dict[str, Decimal]:

@@ -211,6 +211,7 @@ def world(
                     **shared,
                     "arr_amount": arr,
                     "health_score_exact": score,
+                    "tenure_days": 400,
                     "band": "healthy",
                     "band_reason": "score",
                 }
