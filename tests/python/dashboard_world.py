@@ -1,0 +1,104 @@
+"""A published demo for the tests of the dashboards, and pages of the app without a browser.
+
+The demo is made once for all workers of pytest. CUSTOMER_HEALTH_DASHBOARD_HOME names one that is
+there already.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from customer_health.settings import Settings
+from customer_health.warehouses import Reader, warehouse_of
+
+HOME_VARIABLE = "CUSTOMER_HEALTH_DASHBOARD_HOME"
+PROJECT = Path(__file__).resolve().parents[2]
+APP = PROJECT / "dashboards" / "app"
+ACCOUNTS = 120
+
+
+def published_home(folders: pytest.TempPathFactory) -> Path:
+    """The home of a published demo, made once for all workers of a run."""
+    named = os.environ.get(HOME_VARIABLE)
+    if named:
+        return Path(named)
+    folder = folders.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of the run; beyond it lie those of earlier runs
+    home = folder / "dashboard-home"
+    with (folder / "dashboard-home.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "published.duckdb").exists():
+            command = [str(Path(sys.executable).with_name("customer-health")), "--home", str(home)]
+            subprocess.run(
+                [*command, "demo", "--accounts", str(ACCOUNTS)],
+                cwd=PROJECT, check=True, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+    return home
+
+
+@contextmanager
+def reading(home: Path) -> Iterator[Reader]:
+    """The readers' copy of a home."""
+    with warehouse_of(Settings.resolve(PROJECT, home)).reader() as reader:
+        yield reader
+
+
+def page(module: str, home: Path, query: dict[str, str] | None = None):
+    """A page of the app, drawn (`streamlit.testing.v1.AppTest`).
+
+    Args:
+        module: of `dashboards/app`.
+        home: with a publication.
+        query: parameters of the address.
+    """
+    from streamlit.testing.v1 import AppTest
+
+    os.environ["CUSTOMER_HEALTH_PROJECT_DIR"] = str(PROJECT)
+    os.environ["CUSTOMER_HEALTH_HOME"] = str(home)
+    script = (
+        f"import sys; sys.path.insert(0, {str(APP)!r})\n"
+        f"import frame, {module}\n"
+        f"frame.page_of({module}.show, {module!r})()\n"
+    )
+    test = AppTest.from_string(script, default_timeout=60)
+    for name, value in (query or {}).items():
+        test.query_params[name] = value
+    test.run()
+    if test.exception:
+        raise AssertionError(
+            "\n".join(f"{each.message}\n{each.stack_trace}" for each in test.exception)
+        )
+    return test
+
+
+def text_of(test) -> str:
+    """All HTML and text that a page shows."""
+    parts = [each.proto.body for each in test.get("html")]
+    for kind in (
+        "markdown",
+        "caption",
+        "info",
+        "warning",
+        "error",
+        "success",
+        "subheader",
+        "title",
+    ):
+        parts.extend(str(each.value) for each in getattr(test, kind))
+    return "\n".join(parts)
+
+
+def forget_answers() -> None:
+    """Let the next page ask everything anew."""
+    import streamlit
+
+    streamlit.cache_data.clear()
