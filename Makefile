@@ -7,14 +7,15 @@ BIN := $(VENV)/bin
 ENGINES := .venv-engines
 DIALECTS := .venv-dialects
 TRYTON := .venv-tryton
+SUPERSET := .venv-superset
 UV_VERSION := 0.13.9
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 
-.PHONY: help install demo run test test-faults test-sync test-engines test-dialects bench lint format docs example clean
+.PHONY: help install demo dashboard report run test test-faults test-sync test-superset test-dashboard test-engines test-dialects bench lint format docs example clean
 
 help: ## List these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 # The first Python from 3.11 to 3.13 that really starts. requirements.lock pins every package with
 # its hashes; uv only makes the installation quick.
@@ -43,6 +44,12 @@ install: $(VENV)/.installed ## Create .venv from the pinned dependencies
 demo: $(VENV)/.installed ## Generate demo data, run the whole pipeline, say where to look
 	$(BIN)/customer-health demo
 
+dashboard: $(VENV)/.installed ## Open the dashboards of what is published in the browser
+	$(BIN)/customer-health dashboard
+
+report: $(VENV)/.installed ## Write portfolio and validation as a file each, to be mailed or opened
+	$(BIN)/customer-health report
+
 run: $(VENV)/.installed ## Score, check and publish again
 	$(BIN)/customer-health run
 
@@ -60,6 +67,18 @@ $(TRYTON)/.installed: requirements-tryton.lock $(VENV)/.installed
 
 test-sync: $(TRYTON)/.installed ## Kill CRM syncs, and run one against a real Tryton CRM (1 min)
 	TRYTON_VENV=$(TRYTON) $(BIN)/python -m pytest -n 0 tests/sync
+
+# A real BI tool: 730 MB that only this test needs.
+$(SUPERSET)/.installed: requirements-superset.lock $(VENV)/.installed
+	@echo "Installing Superset into $(SUPERSET) …"; $(BIN)/python -m venv $(SUPERSET)
+	@$(BIN)/uv pip install --quiet --python $(SUPERSET)/bin/python --require-hashes -r requirements-superset.lock
+	@touch $@
+
+test-superset: $(SUPERSET)/.installed ## Ask a real Superset on PostgreSQL what docs/bi.md defines (2 min)
+	SUPERSET_VENV=$(SUPERSET) $(BIN)/python -m pytest -n 0 tests/superset
+
+test-dashboard: $(VENV)/.installed ## Use the dashboards in a real Chromium, which has to be there (3 min)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/dashboard
 
 test-engines: $(ENGINES)/.installed ## Run two days on PostgreSQL and Spark, compare with DuckDB (15 min)
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && export ENGINES_CASE="$$folder/case" && \
@@ -102,4 +121,4 @@ example: $(VENV)/.installed ## Score the CRM simulation (CRM_SIMULATION_DATA=fol
 
 clean: ## Remove the environment, the demo warehouse and what the tools left behind
 	rm -rf examples/*/{warehouse,target,logs,dbt_packages,package-lock.yml}
-	rm -rf $(VENV) $(DIALECTS) $(ENGINES) $(TRYTON) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(DIALECTS) $(ENGINES) $(TRYTON) $(SUPERSET) warehouse target logs .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info

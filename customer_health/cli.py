@@ -57,11 +57,13 @@ Account health scores that explain themselves, from your own tables.
 
 - `customer-health demo` generates demo data, scores them and says where to look
 - `customer-health explain ACCOUNT` says why an account has its score
+- `customer-health dashboard` shows portfolio, accounts, actions and whether the score predicts, in the browser
 - `customer-health status` says what readers have, and how old it is
 - `customer-health run` is the daily run
 - `customer-health sync DESTINATION` sends what was published to the CRM
 - `customer-health train`, `tune` and `what-if` find out what would predict better
 - `customer-health validate` says whether the score predicts who leaves, and how sure that is
+- `customer-health report` writes portfolio and validation as two HTML files to mail
 - `customer-health rollback` puts an earlier publication back
 
 Exit codes: 0 ok, 1 data or policy refused (the published copy is as it was), 2 wrong usage, 3 another run is in progress, 130 Ctrl-C, 143 terminated.
@@ -656,6 +658,58 @@ def status(ctx: typer.Context, json_output: JsonOption = False) -> None:
 
 
 @app.command()
+def dashboard(
+    ctx: typer.Context,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port to serve on. Default: the first free one from 8501 on.", min=1, max=65535
+        ),
+    ] = None,
+    address: Annotated[
+        str,
+        typer.Option(help="Address to serve on. The default lets only this machine in."),
+    ] = "127.0.0.1",
+    opens: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
+) -> None:
+    """Dashboards in the browser: portfolio, accounts, actions, does it predict, what if, quality.
+
+    Reads the published copy only and follows every new publication. It has no log-in of its own:
+    before you let others in with --address, put something in front of it that asks who they are
+    (docs/dashboards.md). Ctrl-C stops it.
+
+    Examples:
+
+        customer-health dashboard
+
+        customer-health dashboard --port 8600 --no-open
+
+        customer-health --home /srv/health dashboard --address 0.0.0.0 --no-open
+    """
+    from customer_health.dashboard import server
+    from customer_health.warehouses import warehouse_of
+
+    state = _state(ctx, False)
+    settings = state.settings()
+    chosen = server.free_port(address, port)
+    if not warehouse_of(settings).is_published():
+        state.err.print(
+            "Nothing is published yet: the pages say so until `customer-health run` or "
+            "`customer-health demo` has published.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if address not in (server.LOOPBACK, "localhost", "::1"):
+        state.err.print(
+            f"[yellow]Whoever reaches {escape(address)}:{chosen} can read all accounts: the app "
+            "asks nobody who they are (docs/dashboards.md).[/yellow]",
+            highlight=False,
+            soft_wrap=True,
+        )
+    server.serve(settings, address, chosen, opens=opens)
+
+
+@app.command()
 def sync(
     ctx: typer.Context,
     destination: Annotated[
@@ -875,6 +929,46 @@ def validate(
         state.err.print(f"[red]error:[/red] {escape(problem)}", highlight=False, soft_wrap=True)
     if done.problems:
         raise typer.Exit(REFUSED)
+
+
+@app.command()
+def report(
+    ctx: typer.Context,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Where to. Default: report in the home folder."
+        ),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Portfolio and validation as one HTML file each, to be mailed or opened without a server.
+
+    What the pages Portfolio (without filters) and Does it predict? show of the published copy. The
+    files need nothing but a browser: no script, no other file, no request. They name accounts, so
+    send them only to people who may see those.
+
+    Examples:
+
+        customer-health report
+
+        customer-health report --out reports/2026-06-30
+    """
+    from customer_health.dashboard import report as static
+    from customer_health.validation.report import VERDICTS
+
+    state = _state(ctx, json_output)
+    done = static.write(state.settings(), out)
+    if state.wants_json:
+        state.print_json({"result": "ok", **done.to_dict()})
+        return
+    told = f"portfolio on {done.as_of_date}", f"does it predict? {VERDICTS[done.verdict][1]}"
+    for path, what in zip((done.portfolio, done.validation), told, strict=True):
+        state.out.print(
+            f"{escape(str(path))} ({what}): mail it, or open it in a browser",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 class ExportFormat(StrEnum):
@@ -1277,10 +1371,22 @@ def what_if(
             help="Weight of a category, or of a metric in its category; may be repeated.",
         ),
     ] = None,
+    anchors: Annotated[
+        Path | None,
+        typer.Option(
+            "--anchors",
+            metavar="FILE",
+            help="CSV with the columns metric_key, value and score (0 to 10), and tenure_days_from "
+            "where a metric has sets by tenure; rows copied from seeds/metric_anchors.csv do. Each "
+            "set is given whole; metrics that are not named keep theirs.",
+        ),
+    ] = None,
     version: Annotated[
         str | None,
         typer.Option(
-            "--version", metavar="VERSION", help="Start from the weights of this version."
+            "--version",
+            metavar="VERSION",
+            help="Start from the weights, anchors and churn model of this version.",
         ),
     ] = None,
     scorecard: ScorecardOption = None,
@@ -1292,11 +1398,12 @@ def what_if(
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """What would other weights do? Scores, bands and figures of an unsaved idea; writes nothing.
+    """What would other weights or anchors do? Scores an unsaved idea; writes nothing.
 
-    The readers' copy is scored again with the weights of a file or of --set. Weights that are not
-    named share what is left, in today's proportions. Shown are who changes band, how much ARR that
-    is, and how AUC, lift and recall of the past months would have changed, with intervals.
+    The readers' copy is scored again with the weights of a file or of --set, and the anchors of a
+    file. Weights that are not named share what is left, in today's proportions. Shown are who
+    changes band, how much ARR that is, and how AUC, lift and recall of the past months would have
+    changed, with intervals. The page What if of the dashboard shows the same, with sliders.
 
     Examples:
 
@@ -1306,7 +1413,9 @@ def what_if(
 
         customer-health what-if --weights idea.csv --json
 
-        customer-health what-if --version v2                   the weights of a challenger
+        customer-health what-if --anchors logins.csv           which value deserves which score
+
+        customer-health what-if --version v2                   what a challenger would do
     """
     from customer_health.fitting import what_if as trying
 
@@ -1316,6 +1425,7 @@ def what_if(
     found = trying.what_if(
         settings,
         weights_file=weights,
+        anchors_file=anchors,
         sets=set_weight or [],
         version=version,
         scorecard=scorecard,
@@ -1473,6 +1583,7 @@ def _tell_where_to_look(state: State, settings: Settings) -> None:
     account = rows[0][0] if rows else "ACCOUNT"
     state.out.print(
         "\nLook around:\n"
+        "  customer-health dashboard           portfolio, accounts and actions in the browser\n"
         "  customer-health status              accounts by band\n"
         f"  customer-health explain {escape(str(account)):<12}why this large account scores low\n"
         "  customer-health check candidate     what the scores are checked for\n"

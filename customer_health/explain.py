@@ -42,6 +42,7 @@ STATE_IN_WORDS = {
     "not_yet_due": "the account is too young for it; the weight went to the others",
 }
 _LEADING_POINTS = re.compile(r"^[+-]?[0-9.]+ points: ")
+NOT_KEPT = "The metrics of this date are not kept any more (Sundays are kept for ever)."
 LIGHTS = {"green": "green", "yellow": "yellow", "red": "red"}
 
 _ACCOUNT_COLUMNS = (
@@ -195,17 +196,7 @@ def explain_from(reader: Reader, text: str, as_of: date | None = None) -> Explan
             """,
             [account_id, day, score["scoring_version"], score["scorecard_key"]],
         )
-        changes = _rows(
-            reader,
-            _CHANGE_COLUMNS,
-            """
-            fct_health__score_changes
-            where account_id = ? and as_of_date = ? and lag_key = ?
-            order by abs(change_points) desc, metric_key
-            """,
-            [account_id, day, CHANGE_LAG],
-        )
-        earlier = _earlier(reader, account_id, score, changes)
+        changes, earlier = read_changes(reader, account_id, day)
     return Explanation(
         account=account,
         as_of=day,
@@ -226,24 +217,58 @@ def find_account(reader: Reader, text: str) -> str:
     Raises:
         UsageError: for none (with the nearest ones) or several accounts.
     """
-    table = "{marts}.bi_health__account_360"
-    if reader.rows(f"select 1 from {table} where account_id = ?", [text]):
-        return text
-    same_name = reader.rows(
-        f"select account_id from {table} where lower(account_name) = lower(?) order by 1",
-        [text],
-    )
-    if len(same_name) == 1:
-        return str(same_name[0][0])
-    if same_name:
-        ids = ", ".join(printable(row[0]) for row in same_name[:SUGGESTIONS])
-        more = ", …" if len(same_name) > SUGGESTIONS else ""
+    meant = match_accounts(reader, text)
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        ids = ", ".join(printable(account_id) for account_id in meant[:SUGGESTIONS])
+        more = ", …" if len(meant) > SUGGESTIONS else ""
         raise UsageError(
-            f"{len(same_name)} accounts have the name {printable(text)}: use an id ({ids}{more})"
+            f"{len(meant)} accounts have the name {printable(text)}: use an id ({ids}{more})"
         )
     near = _nearest(reader, text)
     hint = f"; the nearest are {', '.join(near)}" if near else ""
     raise UsageError(f"no account has the id or name {printable(text)}{hint}")
+
+
+def match_accounts(reader: Reader, text: str) -> list[str]:
+    """The ids of the account with this id, or else of those with this name in any case."""
+    table = "{marts}.bi_health__account_360"
+    if reader.rows(f"select 1 from {table} where account_id = ?", [text]):
+        return [text]
+    same_name = reader.rows(
+        f"select account_id from {table} where lower(account_name) = lower(?) order by 1",
+        [text],
+    )
+    return [str(row[0]) for row in same_name]
+
+
+def read_changes(
+    reader: Reader, account_id: str, day: date, lag: str = CHANGE_LAG
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """What moved the score of a date since some days before, and the row it is measured from.
+
+    Args:
+        reader: of the readers' copy.
+        account_id: of the account.
+        day: date of the score.
+        lag: days before, as `lag_key` of fct_health__score_changes.
+
+    Returns:
+        Metrics, the greatest change first, and the earlier score; None when there is none.
+    """
+    changes = _rows(
+        reader,
+        _CHANGE_COLUMNS,
+        """
+        fct_health__score_changes
+        where account_id = ? and as_of_date = ? and lag_key = ?
+        order by abs(change_points) desc, metric_key
+        """,
+        [account_id, day, lag],
+    )
+    compared = changes[0]["compared_date"] if changes else day - timedelta(days=int(lag))
+    return changes, _score_of(reader, account_id, compared)
 
 
 def _nearest(reader: Reader, text: str) -> list[str]:
@@ -300,21 +325,15 @@ def _no_row(reader: Reader, account_id: str, as_of: date) -> str:
     return f"--as-of: account {printable(account_id)} has no score of {as_of}; {hint}"
 
 
-def _earlier(
-    reader: Reader,
-    account_id: str,
-    score: dict[str, Any],
-    changes: list[dict[str, Any]],
-) -> dict[str, Any] | None:
-    """The score row that the change is measured from; None when there is none."""
-    compared = changes[0]["compared_date"] if changes else None
+def _score_of(reader: Reader, account_id: str, day: date) -> dict[str, Any] | None:
+    """The score of a date, to compare with; None when there is none."""
     rows = _rows(
         reader,
         ("as_of_date", "health_score", "health_score_exact", "band"),
         """
         fct_health__account_scores where account_id = ? and as_of_date = ?
         """,
-        [account_id, compared or score["as_of_date"] - timedelta(days=int(CHANGE_LAG))],
+        [account_id, day],
     )
     return rows[0] if rows else None
 
@@ -362,8 +381,8 @@ def band_in_words(explanation: Explanation) -> str:
     score = explanation.score
     if score is None:
         return "no health score"
-    band = _label(explanation, score["band"])
-    raw = _label(explanation, score["raw_band"])
+    band = band_label(explanation, score["band"])
+    raw = band_label(explanation, score["raw_band"])
     reason = score["band_reason"]
     note = f": {printable(score['band_note'])}" if score["band_note"] else ""
     if reason == "held":
@@ -381,6 +400,34 @@ def band_in_words(explanation: Explanation) -> str:
     if reason == "override":
         return f"set to {band} by a CSM override; the score is left alone{note}"
     return f"{band}, by its score of {score['health_score']}{note}"
+
+
+def no_score_in_words(explanation: Explanation) -> str:
+    """Why an account has no health score on any date."""
+    stage = explanation.account["lifecycle_stage"]
+    if stage == "trial":
+        return "No health score: the account is on trial and not a customer yet."
+    return f"No health score: the account was never scored (stage {in_words(stage or 'unknown')})."
+
+
+def driver_in_words(change: dict[str, Any], label: str | None = None) -> str:
+    """What a metric did, without the points that its text begins with."""
+    text = change["driver_text"] or label or in_words(change["metric_key"])
+    return _LEADING_POINTS.sub("", text)
+
+
+def coverage_in_words(score: dict[str, Any]) -> str:
+    """How much of the weight is known, and between which bounds the score lies."""
+    bounds = ""
+    if score["score_low"] is not None and score["score_low"] < score["score_high"]:
+        bounds = (
+            f"; the score lies between {score['score_low']:.1f} and "
+            f"{score['score_high']:.1f} whatever the unknown ones are"
+        )
+    return (
+        f"{_percent(score['coverage'])} of the weight that applies is known "
+        f"({score['known_metric_count']} of {score['applicable_metric_count']} metrics){bounds}"
+    )
 
 
 def churn_in_words(explanation: Explanation) -> str:
@@ -494,10 +541,7 @@ def render(explanation: Explanation, console: Console) -> None:
         console.print()
         console.print(_metric_table(explanation))
     else:
-        _line(
-            console,
-            "The metrics of this date are not kept any more (Sundays are kept for ever).",
-        )
+        _line(console, NOT_KEPT)
     _render_incident(explanation, console)
     _render_changes(explanation, console)
     _render_missing(explanation, console)
@@ -517,7 +561,7 @@ def _account_line(explanation: Explanation) -> str:
         account["segment"],
         f"plan {account['plan']}" if account["plan"] else None,
         account["region"],
-        f"stage {_words(source['lifecycle_stage'])}" if source["lifecycle_stage"] else None,
+        f"stage {in_words(source['lifecycle_stage'])}" if source["lifecycle_stage"] else None,
         f"ARR {arr:,.0f} {currency}".rstrip() if arr is not None else None,
         f"CSM {account['csm_id']}" if account["csm_id"] else "no CSM",
         f"child of {account['parent_account_id']}" if account["parent_account_id"] else None,
@@ -527,16 +571,8 @@ def _account_line(explanation: Explanation) -> str:
 
 def _render_without_score(explanation: Explanation, console: Console) -> None:
     """An account that has no health score, such as a trial."""
-    account = explanation.account
-    stage = account["lifecycle_stage"]
-    if stage == "trial":
-        _line(console, "No health score: the account is on trial and not a customer yet.")
-    else:
-        _line(
-            console,
-            f"No health score: the account was never scored (stage {_words(stage or 'unknown')}).",
-        )
-    for line in _other_scores(account):
+    _line(console, no_score_in_words(explanation))
+    for line in other_scores(explanation.account):
         _line(console, line)
     _line(console, f"publication {explanation.publication_id}", "dim")
 
@@ -551,7 +587,7 @@ def _render_headline(explanation: Explanation, console: Console) -> None:
     headline = Text.assemble(
         ("Health: ", "bold"),
         (shown, f"bold {light}".strip()),
-        (f"  {_label(explanation, score['band'])}", light),
+        (f"  {band_label(explanation, score['band'])}", light),
         f"  on {score['as_of_date']}, scorecard {printable(score['scorecard_key'])}, "
         f"version {printable(score['scoring_version'])}",
     )
@@ -578,20 +614,7 @@ def _facts(explanation: Explanation, score: dict[str, Any]) -> list[tuple[str, s
         since = f" (since {score['band_since_date']}, {score['days_in_band']} days)"
     lines = [("Band", band_in_words(explanation) + since)]
     if score["coverage"] is not None:
-        bounds = ""
-        if score["score_low"] is not None:
-            bounds = (
-                f"; the score lies between {score['score_low']:.1f} and "
-                f"{score['score_high']:.1f} whatever the unknown ones are"
-            )
-        lines.append(
-            (
-                "Coverage",
-                f"{_percent(score['coverage'])} of the weight that applies is known "
-                f"({score['known_metric_count']} of {score['applicable_metric_count']} metrics)"
-                + bounds,
-            )
-        )
+        lines.append(("Coverage", coverage_in_words(score)))
     if score["connected_weight"] is not None and score["connected_weight"] < 0.9995:
         lines.append(
             (
@@ -603,7 +626,7 @@ def _facts(explanation: Explanation, score: dict[str, Any]) -> list[tuple[str, s
     lines.append(("Renewal", _renewal(score)))
     lines.append(("Churn", churn_in_words(explanation)))
     if score["as_of_date"] == account["as_of_date"]:
-        lines.extend(("Also", line) for line in _other_scores(account))
+        lines.extend(("Also", line) for line in other_scores(account))
     return lines
 
 
@@ -617,7 +640,7 @@ def _renewal(score: dict[str, Any]) -> str:
     return f"{renewal}, {when}"
 
 
-def _other_scores(account: dict[str, Any]) -> list[str]:
+def other_scores(account: dict[str, Any]) -> list[str]:
     """Scores of the other purposes, and NPS as people know it."""
     lines = [
         f"{purpose} score {account[column]:.0f}"
@@ -640,7 +663,7 @@ def _metric_table(explanation: Explanation) -> Table:
     score, metrics = explanation.score, explanation.metrics
     assert score is not None
     weights = used_weights(metrics)
-    points = _shown_points(score, metrics)
+    points = shown_points(score, metrics)
     table = Table(
         title="score × weight × 10 = points; the weight of what is missing went to the rest",
         title_style="dim",
@@ -685,7 +708,7 @@ def _add_category(
     keys = [row["metric_key"] for row in rows if row["metric_key"] in weights]
     category_score = rows[0]["category_score"]
     table.add_row(
-        escape(printable(_words(category).capitalize())),
+        escape(printable(in_words(category).capitalize())),
         "",
         "–" if category_score is None else f"{category_score:.1f}",
         _percent(sum(weights[key] for key in keys), 1) if keys else "–",
@@ -712,7 +735,7 @@ def _add_metric(
             reported = format_value(row["reported_value"], row["unit"] or "", currency)
             value = f"{value} held, {reported} reported"
     else:
-        value = _words(row["value_state"])
+        value = in_words(row["value_state"])
     age = row["value_age_days"]
     table.add_row(
         Padding(Text(printable(row["metric_label"] or key)), (0, 0, 0, 2)),
@@ -726,7 +749,7 @@ def _add_metric(
     )
 
 
-def _shown_points(score: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> dict[str, float]:
+def shown_points(score: dict[str, Any], metrics: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Points as shown; empty when the account has no score."""
     exact = score["health_score_exact"]
     scored = [row for row in metrics if row["metric_points"] is not None]
@@ -748,9 +771,9 @@ def _render_changes(explanation: Explanation, console: Console) -> None:
     change = score["health_score_exact"] - earlier["health_score_exact"]
     _line(
         console,
-        f"{earlier['health_score']} ({_label(explanation, earlier['band'])}) on "
+        f"{earlier['health_score']} ({band_label(explanation, earlier['band'])}) on "
         f"{earlier['as_of_date']} → {score['health_score']} "
-        f"({_label(explanation, score['band'])}): {change:+.2f} points before rounding",
+        f"({band_label(explanation, score['band'])}): {change:+.2f} points before rounding",
     )
     if not changes:
         return
@@ -774,9 +797,8 @@ def _render_changes(explanation: Explanation, console: Console) -> None:
     for title, column in columns:
         table.add_column(title, justify="right", footer=_signed(sum(shown[column])), no_wrap=True)
     for place, row in enumerate(changes[:DRIVERS_SHOWN]):
-        label = labels.get(row["metric_key"]) or _words(row["metric_key"])
-        # The text begins with the points, which have columns of their own here.
-        driver = _LEADING_POINTS.sub("", row["driver_text"] or label)
+        # The points have columns of their own here.
+        driver = driver_in_words(row, labels.get(row["metric_key"]))
         table.add_row(
             escape(printable(driver)), *(_signed(shown[column][place]) for _, column in columns)
         )
@@ -824,9 +846,8 @@ def _render_missing(explanation: Explanation, console: Console) -> None:
         ]
         if labels:
             why = STATE_IN_WORDS.get(state, "")
-            line = Text.assemble(
-                (_words(state).capitalize(), "bold"), f": {'; '.join(labels)}", (f" ({why})", "dim")
-            )
+            title = in_words(state).capitalize()
+            line = Text.assemble((title, "bold"), f": {'; '.join(labels)}", (f" ({why})", "dim"))
             console.print(line)
 
 
@@ -879,14 +900,14 @@ def _line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style))
 
 
-def _label(explanation: Explanation, band: str | None) -> str:
+def band_label(explanation: Explanation, band: str | None) -> str:
     """Label of a band."""
     if band is None:
         return "no band"
-    return printable(explanation.band_labels.get(band) or _words(band).capitalize())
+    return printable(explanation.band_labels.get(band) or in_words(band).capitalize())
 
 
-def _words(key: str) -> str:
+def in_words(key: str) -> str:
     """A key as words: `renewal_window` becomes `renewal window`."""
     return str(key).replace("_", " ")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,6 +20,8 @@ import duckdb
 from customer_health.errors import HealthError, UsageError, first_line
 from customer_health.publication import open_published
 from customer_health.settings import Settings
+from customer_health.warehouses import Reader
+from customer_health.warehouses.duckdb import DuckDBReader
 
 SCHEMA = "customer_health"
 Row = dict[str, Any]
@@ -40,31 +42,28 @@ _MARTS = {
     "warning_summary": "slice_kind, slice_value",
     "calibration": "horizon_days, slice_kind, slice_value, bin",
     "calibration_summary": "horizon_days, slice_kind, slice_value",
-    "metrics": "weight desc, metric_key",
+    "metrics": "weight desc nulls last, metric_key",
     "metric_cohorts": "metric_key, cohort",
     "stability": "as_of_date",
     "verdict": "scoring_version",
 }
-# Marts with other keys, and how their rows of a version are found.
+# Marts with other keys, and how their rows of a version are found (`?` is the version).
 _OTHER_MARTS = {
-    "base_trend": ("val_health__base_trend", "scoring_version = $version", "from_date"),
+    "base_trend": ("val_health__base_trend", "scoring_version = ?", "from_date"),
     "version_comparison": (
         "val_health__version_comparison",
-        "$version in (champion_version, challenger_version)",
+        "? in (champion_version, challenger_version)",
         "challenger_version, lead_days, horizon_days",
     ),
     "band_migrations": (
         "val_health__band_migrations",
-        "$version in (champion_version, challenger_version)",
+        "? in (champion_version, challenger_version)",
         "challenger_version, champion_band, challenger_band",
     ),
-    "csm_load": ("val_health__csm_load", "true", "scoring_version, csm_id"),
-    "portfolio": (
-        "bi_health__portfolio_daily",
-        "dimension = 'all' and extract(dow from as_of_date) = 0",
-        "as_of_date, band",
-    ),
+    "csm_load": ("val_health__csm_load", "1 = 1", "scoring_version, csm_id"),
+    "portfolio": ("bi_health__portfolio_daily", "dimension = 'all'", "as_of_date, band"),
 }
+_SUNDAY = 6  # of date.weekday(); engines number the days differently
 _NEEDED = ("discrimination", "verdict")
 _CURVES = (90, 180, 365)  # days of survival that the report names
 _FALSE_GREENS = 200  # of the list; the mart has all
@@ -195,61 +194,94 @@ def read_figures(
         HealthError: when the validation marts are missing.
         UsageError: for a version or scorecard that they do not hold.
     """
-    tables = {
-        row[0]
-        for row in connection.execute(
-            "select table_name from information_schema.tables where table_schema = ?", [SCHEMA]
-        ).fetchall()
-    }
-    lacking = [name for name in _NEEDED if f"val_health__{name}" not in tables]
-    if lacking:
-        raise HealthError(
-            f"there is no mart val_health__{lacking[0]}: this was built by an earlier version of "
-            "the project; run `customer-health run`"
-        )
-    as_of, champion = _newest(connection)
-    chosen, card = _choose(connection, champion, version, scorecard)
+    return figures_of(
+        as_reader(connection),
+        read_limits(settings),
+        settings.candidate if candidate else settings.published,
+        version=version,
+        scorecard=scorecard,
+        candidate=candidate,
+    )
+
+
+def figures_of(
+    reader: Reader,
+    limits: dict[str, float],
+    path: Path,
+    *,
+    version: str | None = None,
+    scorecard: str | None = None,
+    candidate: bool = False,
+) -> Figures:
+    """As `read_figures`, of marts on any engine.
+
+    Args:
+        reader: of what readers have, or of the candidate.
+        limits: of `read_limits`.
+        path: file of the marts, where they lie in one.
+        version: scoring version; by default the champion, which is the one in force last.
+        scorecard: by default that of most accounts.
+        candidate: whether the reader is of the candidate.
+
+    Raises:
+        HealthError: when the validation marts are missing.
+        UsageError: for a version or scorecard that they do not hold.
+    """
+    for name in _NEEDED:
+        if not reader.has(f"val_health__{name}"):
+            raise HealthError(
+                f"there is no mart val_health__{name}: this was built by an earlier version of "
+                "the project; run `customer-health run`"
+            )
+    as_of, champion = _newest(reader)
+    chosen, card = _choose(reader, champion, version, scorecard)
     figures = Figures(
         source="candidate" if candidate else "published",
-        path=settings.candidate if candidate else settings.published,
+        path=path,
         as_of_date=as_of,
-        publication_id=None if candidate else _publication_id(connection, tables),
+        publication_id=None if candidate else _publication_id(reader),
         scoring_version=chosen,
         scorecard_key=card,
         status="champion" if chosen == champion else "not in force",
-        limits=read_limits(settings),
+        limits=limits,
     )
-    parameters = {"version": chosen, "scorecard": card}
     for part, order in _MARTS.items():
-        if f"val_health__{part}" not in tables:
+        if not reader.has(f"val_health__{part}"):
             figures.missing.append(f"val_health__{part}")
             continue
         figures.parts[part] = fetch(
-            connection,
-            f"select * from {SCHEMA}.val_health__{part} where scoring_version = $version "
-            f"and scorecard_key = $scorecard order by {order}",
-            parameters,
+            reader,
+            f"select * from {{marts}}.val_health__{part} "
+            f"where scoring_version = ? and scorecard_key = ? order by {order}",
+            [chosen, card],
         )
     for part, (table, condition, order) in _OTHER_MARTS.items():
-        if table not in tables:
+        if not reader.has(table):
             figures.missing.append(table)
             continue
         figures.parts[part] = fetch(
-            connection,
-            f"select * from {SCHEMA}.{table} where {condition} order by {order}",
-            {"version": chosen} if "$version" in condition else {},
+            reader,
+            f"select * from {{marts}}.{table} where {condition} order by {order}",
+            [chosen] if "?" in condition else [],
         )
-    _read_names(connection, figures, tables)
+    if "portfolio" in figures.parts:
+        figures.parts["portfolio"] = [
+            row for row in figures.parts["portfolio"] if row["as_of_date"].weekday() == _SUNDAY
+        ]
+    _read_names(reader, figures)
     return figures
 
 
-def fetch(connection: Any, query: str, parameters: dict[str, Any] | None = None) -> list[Row]:
+def as_reader(marts: Any) -> Reader:
+    """A reader, also of a connection of `open_marts`."""
+    return marts if isinstance(marts, Reader) else DuckDBReader(marts)
+
+
+def fetch(reader: Reader, query: str, values: Sequence[Any] = ()) -> list[Row]:
     """Rows as dicts; what is no finite number is no value."""
-    answer = connection.execute(query, parameters or {})
-    names = [column[0] for column in answer.description]
     return [
-        {name: _finite(value) for name, value in zip(names, row, strict=True)}
-        for row in answer.fetchall()
+        {name: _finite(value) for name, value in row.items()}
+        for row in reader.records(query, values)
     ]
 
 
@@ -293,86 +325,82 @@ def limit(figures: Figures, key: str) -> float:
         raise HealthError(f"seeds/validation_limits.csv: there is no row {key}") from error
 
 
-def observations(connection: Any, figures: Figures, row: Row) -> dict[str, Any]:
+def observations(marts: Any, figures: Figures, row: Row) -> dict[str, Any]:
     """Scores and labels that a row of val_health__discrimination was counted from.
 
     The rule is that of int_health__labelled_observations, written here a second time on purpose:
     leak test 3 compares what comes of it with the mart.
 
     Args:
-        connection: of `open_marts`.
+        marts: a reader, or a connection of `open_marts`.
         figures: of the version and scorecard.
         row: a row of the health score, for its window and slice.
 
     Returns:
-        Arrays `score` and `is_churned`, one entry an account-month, in no particular order.
+        Arrays `score` and `is_churned` (0 or 1), one entry an account-month, by account and date.
     """
     condition = "and is_out_of_time" if row.get("slice_value") == "out_of_time" else ""
-    found = connection.execute(
+    lead, end = row["lead_days"], row["lead_days"] + row["horizon_days"]
+    return as_reader(marts).arrays(
         f"""
         select
-            cast(health_score as double) as score,
-            coalesce(days_to_churn < $lead + $horizon, false) as is_churned
-        from {SCHEMA}.val_health__observations
+            cast(health_score as double precision) as score,
+            coalesce(days_to_churn < ?, false) as is_churned
+        from {{marts}}.val_health__observations
         where
-            scoring_version = $version
-            and scorecard_key = $scorecard
+            scoring_version = ?
+            and scorecard_key = ?
             and health_score is not null
-            and follow_up_days >= $lead + $horizon
+            and follow_up_days >= ?
             and not is_in_notice
-            and coalesce(days_to_churn >= $lead, true)
-            and not coalesce(is_involuntary and days_to_churn < $lead + $horizon, false)
+            and coalesce(days_to_churn >= ?, true)
+            and not coalesce(is_involuntary and days_to_churn < ?, false)
             {condition}
         order by account_id, as_of_date
         """,
-        {
-            "lead": row["lead_days"],
-            "horizon": row["horizon_days"],
-            "version": figures.scoring_version,
-            "scorecard": figures.scorecard_key,
-        },
-    ).fetchnumpy()
-    return dict(found)
+        [end, figures.scoring_version, figures.scorecard_key, end, lead, end],
+    )
 
 
-def _newest(connection: Any) -> tuple[date, str]:
+def _newest(reader: Reader) -> tuple[date, str]:
     """The newest scored date, and the version in force on it.
 
     Raises:
         HealthError: when nothing was scored.
     """
-    rows = connection.execute(
-        f"""
+    rows = reader.rows(
+        """
         select as_of_date, scoring_version
-        from {SCHEMA}.fct_health__account_scores
+        from {marts}.fct_health__account_scores
+        where as_of_date = (select max(as_of_date) from {marts}.fct_health__account_scores)
         group by as_of_date, scoring_version
-        order by as_of_date desc, count(*) desc, scoring_version
+        order by count(*) desc, scoring_version
         limit 1
         """
-    ).fetchall()
+    )
     if not rows:
         raise HealthError("nobody was scored yet: run `customer-health run`")
     return rows[0][0], rows[0][1]
 
 
 def _choose(
-    connection: Any, champion: str, version: str | None, scorecard: str | None
+    reader: Reader, champion: str, version: str | None, scorecard: str | None
 ) -> tuple[str, str]:
     """The version and scorecard to report."""
-    rows = connection.execute(
-        f"""
+    rows = reader.rows(
+        """
         select scoring_version, scorecard_key, count(distinct account_id) as account_count
         from (
             select scoring_version, scorecard_key, account_id
-            from {SCHEMA}.val_health__observations
+            from {marts}.val_health__observations
             union all
             select scoring_version, scorecard_key, account_id
-            from {SCHEMA}.fct_health__account_scores
-        )
-        group by 1, 2
+            from {marts}.fct_health__account_scores
+        ) as scored
+        group by scoring_version, scorecard_key
         order by account_count desc, scorecard_key
         """
-    ).fetchall()
+    )
     chosen = version or champion
     cards = [card for known, card, _ in rows if known == chosen]
     if not cards:
@@ -388,29 +416,35 @@ def _choose(
     return chosen, scorecard
 
 
-def _publication_id(connection: Any, tables: set[str]) -> str | None:
+def _publication_id(reader: Reader) -> str | None:
     """Id of the newest publication that a readers' copy lists."""
-    if "fct_health__publications" not in tables:
+    if not reader.has("fct_health__publications"):
         return None
-    rows = connection.execute(
-        f"select publication_id from {SCHEMA}.fct_health__publications "
-        "order by published_at desc, publication_id desc limit 1"
-    ).fetchall()
+    rows = reader.rows(
+        """
+        select publication_id
+        from {marts}.fct_health__publications
+        order by published_at desc, publication_id desc
+        limit 1
+        """
+    )
     return rows[0][0] if rows else None
 
 
-def _read_names(connection: Any, figures: Figures, tables: set[str]) -> None:
+def _read_names(reader: Reader, figures: Figures) -> None:
     """Names of the accounts that the report lists."""
     wanted = [row["account_id"] for row in false_greens(figures)]
-    if not wanted or "dim_health__accounts" not in tables:
+    if not wanted or not reader.has("dim_health__accounts"):
         return
-    figures.names = dict(
-        connection.execute(
-            f"select account_id, account_name from {SCHEMA}.dim_health__accounts "
-            "where account_id in (select unnest($wanted))",
-            {"wanted": wanted},
-        ).fetchall()
-    )
+    marks = ", ".join("?" for _ in wanted)
+    figures.names = {
+        account_id: name
+        for account_id, name in reader.rows(
+            f"select account_id, account_name from {{marts}}.dim_health__accounts "
+            f"where account_id in ({marks})",
+            wanted,
+        )
+    }
 
 
 def false_greens(figures: Figures) -> list[Row]:

@@ -88,10 +88,15 @@ def skipped(number: int, why: str) -> LeakTest:
     return LeakTest(number, "skipped", why)
 
 
-def look_at_marts(connection: Any, figures: Figures) -> list[LeakTest]:
-    """Leak tests 3, 4 and 5."""
+def look_at_marts(marts: Any, figures: Figures) -> list[LeakTest]:
+    """Leak tests 3, 4 and 5.
+
+    Args:
+        marts: a reader, or a connection of `open_marts`.
+        figures: of the version and scorecard.
+    """
     return [
-        shuffled_labels(connection, figures),
+        shuffled_labels(marts, figures),
         leaking_metrics(figures),
         lead_cliff(figures),
     ]
@@ -114,11 +119,11 @@ def null_error(score: Numbers, n1: int) -> float:
     return math.sqrt(max(n + 1 - ties, 0) / (12 * n1 * (n - n1)))
 
 
-def shuffled_labels(connection: Any, figures: Figures, auc: Auc = auc_of_scores) -> LeakTest:
+def shuffled_labels(marts: Any, figures: Figures, auc: Auc = auc_of_scores) -> LeakTest:
     """Test 3.
 
     Args:
-        connection: of `open_marts`.
+        marts: a reader, or a connection of `open_marts`.
         figures: of the version and scorecard.
         auc: the arithmetic that is tested.
     """
@@ -126,7 +131,7 @@ def shuffled_labels(connection: Any, figures: Figures, auc: Auc = auc_of_scores)
     fewest = limit(figures, "fewest_churners")
     if row.get("auc") is None:
         return skipped(3, f"not enough outcomes ({_churners(row)} churned, {fewest:.0f} needed)")
-    found = observations(connection, figures, row)
+    found = observations(marts, figures, row)
     score = np.asarray(found["score"], dtype=np.float64)
     labels = np.asarray(found["is_churned"], dtype=bool)
     if not 0 < labels.sum() < len(labels):

@@ -15,7 +15,7 @@ from customer_health.settings import Settings
 from customer_health.validation import pictures
 from customer_health.validation.figures import Figures
 from customer_health.validation.report import (
-    _MARKS,
+    MARKS,
     VERDICTS,
     Report,
     cohort_keys,
@@ -83,7 +83,7 @@ def render(report: Report) -> str:
         sentence=report.verdict.sentence,
         facts=facts(figures),
         sections=[_section(section, drawn, Markup) for section in sections(report)],
-        leak_tests=[(test, *_MARKS[test.status][:3]) for test in report.leak_tests],
+        leak_tests=[(test, *MARKS[test.status][:3]) for test in report.leak_tests],
         limits=limits_in_words(report),
     )
 

@@ -37,7 +37,7 @@ VERDICTS = {
     "not_enough_outcomes": ("?", "not enough outcomes", "unknown", "blue"),
     "suspicious": ("✕", "suspicious", "bad", "red"),
 }
-_MARKS = {
+MARKS = {
     "passed": ("✓", "passed", "good", "green"),
     "failed": ("✕", "failed", "bad", "red"),
     "skipped": ("?", "not run", "unknown", "blue"),
@@ -878,7 +878,7 @@ def render(report: Report, console: Console) -> None:
     console.print()
     console.print(Text("Leak tests", style="bold"))
     for test in report.leak_tests:
-        mark, name, _, shade = _MARKS[test.status]
+        mark, name, _, shade = MARKS[test.status]
         console.print(
             f"  [{shade}]{mark} {test.number} {name}[/{shade}] {escape(test.title)}"
             f" [dim]({escape(visible(test.finding))})[/dim]",
