@@ -43,6 +43,7 @@ def main() -> None:
         for module, title, icon, path in PAGES
     ]
     st.navigation(pages, position="top").run()
+    frame.prepare(prediction.ask)
 
 
 main()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -181,6 +183,30 @@ def _follow(version: str) -> None:
             _load_anew()
 
     poll()
+
+
+def prepare(ask: Callable[[View], Any]) -> None:
+    """Ask, once per publication and beside the pages, what its first reader would wait for.
+
+    Args:
+        ask: what a page asks with `View.ask`.
+    """
+    if version := _version():
+        _prepared(version, _ask=ask)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _prepared(version: str, *, _ask: Callable[[View], Any]) -> threading.Thread:
+    """The thread that asks; pages do not wait for it, and meet an error themselves."""
+
+    def asking() -> None:
+        with contextlib.suppress(HealthError), source().pinned() as pinned:
+            if pinned.version == version:
+                _ask(View(pinned, source().settings))
+
+    thread = threading.Thread(target=asking, name=f"prepare {version}", daemon=True)
+    thread.start()
+    return thread
 
 
 # -- parts of pages ------------------------------------------------------------------------------

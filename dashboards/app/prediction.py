@@ -18,9 +18,7 @@ def show(view: View) -> None:
     """Draw the page."""
     st.html(f"<style>{prediction.STYLE}</style>")
     limits = read_limits(view.settings)
-    told = view.ask(
-        prediction.read_prediction, tuple(sorted(limits.items())), view.settings.published
-    )
+    told = ask(view)
     frame.place(prediction.verdict_box(told.verdict))
     frame.place(prediction.facts_of(told.facts))
     # How many of each band stay is what people ask first; how well all are ranked comes next.
@@ -31,6 +29,15 @@ def show(view: View) -> None:
     _actions(view, days)
     _overrides(view, days)
     _leak_tests(told)
+
+
+def ask(view: View) -> Prediction:
+    """Verdict, figures and pictures: seconds the first time, since all pictures are drawn."""
+    limits = read_limits(view.settings)
+    found: Prediction = view.ask(
+        prediction.read_prediction, tuple(sorted(limits.items())), view.settings.published
+    )
+    return found
 
 
 def _actions(view: View, days: int) -> None:
