@@ -27,7 +27,13 @@ from customer_health.fitting.observations import (
     read_model,
     redefined,
 )
-from customer_health.fitting.weights import Weights, account_scores, read_weights, weighted_mean
+from customer_health.fitting.weights import (
+    Weights,
+    account_scores,
+    read_weights,
+    weighted_columns,
+    weighted_mean,
+)
 from customer_health.policy import ANY, NO_SCORE_BAND, read_seed
 from customer_health.warehouses import Reader
 
@@ -214,15 +220,9 @@ def exact_scores(
         min_coverage: least share of the effective weight that must be known.
     """
     known = ~np.isnan(scores)
-    categories = [category for category, weight in weights.categories.items() if weight > 0]
+    categories = weighted_columns(weights, metrics)
     coverage = np.full((len(scores), len(categories)), np.nan)
-    for number, category in enumerate(categories):
-        places = [
-            place
-            for place, metric in enumerate(metrics)
-            if weights.category_of.get(metric) == category and weights.metrics.get(metric, 0) > 0
-        ]
-        inside = np.array([weights.metrics[metrics[place]] for place in places])
+    for number, (places, inside) in enumerate(categories.values()):
         coverage[:, number] = weighted_mean(
             np.where(is_applicable[:, places], known[:, places], np.nan), inside
         )

@@ -83,17 +83,31 @@ def category_scores(
         metrics: keys of the columns of `scores`.
         scores: shape (n, m), 0 to 10, nan where not known.
     """
-    categories = tuple(category for category, weight in weights.categories.items() if weight > 0)
+    categories = weighted_columns(weights, metrics)
     columns = np.full((len(scores), len(categories)), np.nan)
-    for number, category in enumerate(categories):
+    for number, (places, inside) in enumerate(categories.values()):
+        columns[:, number] = weighted_mean(scores[:, places], inside)
+    return tuple(categories), columns
+
+
+def weighted_columns(
+    weights: Weights, metrics: Sequence[str]
+) -> dict[str, tuple[list[int], Floats]]:
+    """Categories with weight: the columns of their metrics with weight, and those weights.
+
+    Args:
+        weights: of the scorecard.
+        metrics: keys of the columns.
+    """
+    found = {}
+    for category in (key for key, weight in weights.categories.items() if weight > 0):
         places = [
             place
             for place, metric in enumerate(metrics)
             if weights.category_of.get(metric) == category and weights.metrics.get(metric, 0) > 0
         ]
-        inside = np.array([weights.metrics[metrics[place]] for place in places])
-        columns[:, number] = weighted_mean(scores[:, places], inside)
-    return categories, columns
+        found[category] = (places, np.array([weights.metrics[metrics[place]] for place in places]))
+    return found
 
 
 def account_scores(weights: Weights, metrics: Sequence[str], scores: Floats) -> Floats:

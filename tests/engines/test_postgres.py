@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import engine_case
 import postgres_engine
@@ -36,6 +41,34 @@ def variables() -> Iterator[dict[str, str]]:
         yield postgres_engine.environment(socket, DATABASE, postgres_server.PASSWORD)
 
 
+def assert_pages_show_the_same(case: Case, variables: dict[str, str], account: str) -> None:
+    """The app shows on PostgreSQL what it shows on DuckDB, but for what is told of runs."""
+    copy = case.folder / "duckdb-pages"
+    copy.mkdir()
+    shutil.copyfile(case.published[1], copy / "published.duckdb")
+    expected = draw(case, copy, engine_case.environment(), account)
+    found = draw(case, case.folder / "postgres", variables, account)
+    del expected["data_quality"], found["data_quality"]  # kept copies and runs are of an engine
+    for page, text in expected.items():
+        assert found[page] == text, page
+
+
+def draw(case: Case, home: Path, variables: dict[str, str], account: str) -> dict[str, str]:
+    """What the pages show, drawn in a process of its own."""
+    script = Path(engine_case.__file__).with_name("pages.py")
+    beside = Path(postgres_server.__file__).parent
+    paths = os.pathsep.join((variables["PYTHONPATH"], str(beside)))
+    done = subprocess.run(
+        [sys.executable, str(script), str(case.project), str(home), account],
+        env={**variables, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
 def test_two_days_give_the_same_marts_as_duckdb(case: Case, variables: dict[str, str]) -> None:
     """Late, new, changed and deleted rows on the second day; every mart and snapshot is equal."""
     home = case.folder / "postgres"
@@ -58,6 +91,7 @@ def test_two_days_give_the_same_marts_as_duckdb(case: Case, variables: dict[str,
     assert [kept["state"] for kept in status["kept_publications"]] == ["current", "kept"]
     account = found["bi_health__account_360_current"].rows[0][1]
     assert json.loads(health("explain", str(account), "--json"))["account"]["account_id"] == account
+    assert_pages_show_the_same(case, variables, str(account))
     health("rollback", "--yes")
     assert (
         differences(read_duckdb(case.published[0]), postgres_engine.read_published(variables)) == {}

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from customer_health.settings import Settings
@@ -52,17 +56,18 @@ def reading(home: Path) -> Iterator[Reader]:
         yield reader
 
 
-def page(module: str, home: Path, query: dict[str, str] | None = None):
+def page(module: str, home: Path, query: dict[str, str] | None = None, project: Path = PROJECT):
     """A page of the app, drawn (`streamlit.testing.v1.AppTest`).
 
     Args:
         module: of `dashboards/app`.
         home: with a publication.
         query: parameters of the address.
+        project: folder of the dbt project, whose target says which engine is read.
     """
     from streamlit.testing.v1 import AppTest
 
-    os.environ["CUSTOMER_HEALTH_PROJECT_DIR"] = str(PROJECT)
+    os.environ["CUSTOMER_HEALTH_PROJECT_DIR"] = str(project)
     os.environ["CUSTOMER_HEALTH_HOME"] = str(home)
     script = (
         f"import sys; sys.path.insert(0, {str(APP)!r})\n"
@@ -95,6 +100,29 @@ def text_of(test) -> str:
     ):
         parts.extend(str(each.value) for each in getattr(test, kind))
     return "\n".join(parts)
+
+
+def rows(home: Path, sql: str, *values: Any) -> list[tuple]:
+    """What DuckDB says by itself of the readers' copy of a home."""
+    with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
+        connection.execute("use customer_health")
+        return connection.execute(sql, list(values)).fetchall()
+
+
+def cells(shown: Any, caption: str) -> list[list[str]]:
+    """Rows of a table of a page, or of HTML, without markup."""
+    text = shown if isinstance(shown, str) else text_of(shown)
+    found = re.search(
+        rf'aria-label="{re.escape(caption)}"><table.*?<tbody>(.*?)</tbody>', text, re.DOTALL
+    )
+    assert found, caption
+    return [
+        [
+            unescape(re.sub(r"<[^>]+>", "", cell)).replace("\xa0", "").strip()
+            for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.DOTALL)
+        ]
+        for row in re.findall(r"<tr>(.*?)</tr>", found.group(1), re.DOTALL)
+    ]
 
 
 def forget_answers() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import dashboard_world
 import duckdb
 import pytest
-from dashboard_world import published_home, reading, text_of
+from dashboard_world import published_home, reading, rows, text_of
 
 from customer_health.dashboard import actions
 from customer_health.dashboard.actions import Asked
@@ -46,13 +46,6 @@ def changed(home, tmp_path) -> Callable[..., Path]:
         return tmp_path
 
     return change
-
-
-def rows(home: Path, sql: str, *values: Any) -> list[tuple]:
-    """What DuckDB says by itself."""
-    with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
-        connection.execute("use customer_health")
-        return connection.execute(sql, list(values)).fetchall()
 
 
 def as_of(home: Path) -> date:

@@ -7,12 +7,11 @@ import re
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import dashboard_world
 import duckdb
 import pytest
-from dashboard_world import published_home, reading, text_of
+from dashboard_world import cells, published_home, reading, rows, text_of
 
 from customer_health.dashboard import html, portfolio
 from customer_health.dashboard.bands import read_bands
@@ -34,34 +33,10 @@ def home(tmp_path_factory) -> Path:
     return published_home(tmp_path_factory)
 
 
-def rows(home: Path, sql: str, *values: Any) -> list[tuple]:
-    """What DuckDB says by itself."""
-    with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
-        connection.execute("use customer_health")
-        return connection.execute(sql, list(values)).fetchall()
-
-
 def tiles(page) -> dict[str, str]:
     """The figures on top."""
     found = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)(?:<small>|</dd>)", text_of(page))
     return dict(found)
-
-
-def cells(page, caption: str) -> list[list[str]]:
-    """Rows of a table, without markup."""
-    table = re.search(
-        rf'aria-label="{re.escape(caption)}"><table.*?<tbody>(.*?)</tbody>',
-        text_of(page),
-        re.DOTALL,
-    )
-    assert table, caption
-    return [
-        [
-            re.sub(r"<[^>]+>", "", cell).replace("&nbsp;", "").strip()
-            for cell in re.findall(r"<td.*?>(.*?)</td>", row)
-        ]
-        for row in re.findall(r"<tr>(.*?)</tr>", table.group(1))
-    ]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import dashboard_world
 import duckdb
 import pytest
-from dashboard_world import PROJECT, published_home, reading, text_of
+from dashboard_world import PROJECT, cells, published_home, reading, rows, text_of
 from typer.testing import CliRunner
 
 from customer_health import cli
@@ -60,36 +60,12 @@ def copy(home: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rows(home: Path, sql: str) -> list[tuple]:
-    """What DuckDB says by itself."""
-    with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
-        connection.execute("use customer_health")
-        return connection.execute(sql).fetchall()
-
-
 def change(home: Path, *statements: str) -> None:
     """Change a publication behind everybody's back."""
     with duckdb.connect(str(home / "published.duckdb")) as connection:
         connection.execute("use customer_health")
         for statement in statements:
             connection.execute(statement)
-
-
-def cells(page, caption: str) -> list[list[str]]:
-    """Rows of a table, without markup."""
-    table = re.search(
-        rf'aria-label="{re.escape(caption)}"><table.*?<tbody>(.*?)</tbody>',
-        text_of(page),
-        re.DOTALL,
-    )
-    assert table, caption
-    return [
-        [
-            unescape(re.sub(r"<[^>]+>", "", cell)).replace("\xa0", "").strip()
-            for cell in re.findall(r"<td.*?>(.*?)</td>", row)
-        ]
-        for row in re.findall(r"<tr>(.*?)</tr>", table.group(1))
-    ]
 
 
 def headers(page) -> list[str]:

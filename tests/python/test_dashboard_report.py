@@ -15,7 +15,7 @@ from typing import Any
 import dashboard_world
 import duckdb
 import pytest
-from dashboard_world import PROJECT, published_home, text_of
+from dashboard_world import PROJECT, cells, published_home, rows, text_of
 from typer.testing import CliRunner, Result
 
 from customer_health import cli
@@ -76,28 +76,6 @@ def hostile(home: Path, tmp_path_factory) -> Path:
     result = call(copied)
     assert result.exit_code == 0, result.output
     return copied / "report"
-
-
-def rows(home: Path, sql: str) -> list[tuple]:
-    """What DuckDB says by itself."""
-    with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
-        connection.execute("use customer_health")
-        return connection.execute(sql).fetchall()
-
-
-def cells(text: str, caption: str) -> list[list[str]]:
-    """Rows of a table, without markup."""
-    table = re.search(
-        rf'aria-label="{re.escape(caption)}"><table.*?<tbody>(.*?)</tbody>', text, re.DOTALL
-    )
-    assert table, caption
-    return [
-        [
-            unescape(re.sub(r"<[^>]+>", "", cell)).replace("\xa0", "").strip()
-            for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.DOTALL)
-        ]
-        for row in re.findall(r"<tr>(.*?)</tr>", table.group(1), re.DOTALL)
-    ]
 
 
 # -- what it says ----------------------------------------------------------------------------------

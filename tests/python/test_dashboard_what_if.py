@@ -16,7 +16,7 @@ import dashboard_world
 import duckdb
 import numpy as np
 import pytest
-from dashboard_world import PROJECT, published_home, reading, text_of
+from dashboard_world import PROJECT, cells, published_home, reading, rows, text_of
 
 from customer_health import policy
 from customer_health.dashboard import what_if
@@ -47,30 +47,6 @@ def seeds() -> dict[str, Path]:
 def loaded(home, seeds) -> matrices.Matrices:
     with reading(home) as reader:
         return what_if.load(reader, seeds, CARD)
-
-
-def rows(home: Path, sql: str) -> list[tuple]:
-    """What DuckDB says by itself."""
-    with duckdb.connect(str(home / "published.duckdb"), read_only=True) as connection:
-        connection.execute("use customer_health")
-        return connection.execute(sql).fetchall()
-
-
-def cells(page, caption: str) -> list[list[str]]:
-    """Rows of a table, without markup."""
-    table = re.search(
-        rf'aria-label="{re.escape(caption)}"><table.*?<tbody>(.*?)</tbody>',
-        text_of(page),
-        re.DOTALL,
-    )
-    assert table, caption
-    return [
-        [
-            re.sub(r"<[^>]+>", "", cell).replace("&nbsp;", "").strip()
-            for cell in re.findall(r"<td.*?>(.*?)</td>", row, re.DOTALL)
-        ]
-        for row in re.findall(r"<tr>(.*?)</tr>", table.group(1))
-    ]
 
 
 def tile(page, title: str) -> str:
