@@ -15,7 +15,7 @@ import dashboard_world
 PAGES = ("portfolio", "account", "actions", "prediction", "what_if", "data_quality")
 # When and as what it was published: another on each engine.
 _OF_THE_PUBLICATION = re.compile(
-    r"\d{4}-\d\d-\d\dT\d{14}-[0-9a-f]{6}|\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC"
+    r"\d{4}-\d\d-\d\dT\d{14}-[0-9a-f]{6}|\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?( UTC)?"
 )
 
 
