@@ -161,11 +161,28 @@ def test_everything_that_we_ship_opens_the_published_copy_read_only() -> None:
     assert opened >= 2, "nothing was looked at"
 
 
-def test_the_reader_of_the_package_is_locked_in() -> None:
-    text = (PROJECT_DIR / "customer_health" / "publication.py").read_text(encoding="utf-8")
-    body = text.split("def open_published", 1)[1].split("\ndef ", 1)[0]
-    assert "read_only=True" in body
-    assert '"enable_external_access": "false"' in body
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "insert into t values (2)",
+        "drop table t",
+        "select * from read_csv('{folder}/other.csv')",
+        "copy t to '{folder}/out.csv'",
+        "attach '{folder}/other.duckdb'",
+        "set enable_external_access = true",
+    ],
+)
+def test_the_reader_of_the_package_is_locked_in(sql: str, tmp_path: Path) -> None:
+    copy = tmp_path / "published's.duckdb"
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    with duckdb.connect(str(copy)) as writer:
+        writer.execute("create table t as select 1 as a")
+    with publication.open_published(copy) as reader:
+        assert reader.execute("from t").fetchall() == [(1,)]
+        with pytest.raises(duckdb.Error):
+            reader.execute(sql.format(folder=tmp_path))
+        assert reader.execute("from t").fetchall() == [(1,)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.csv", copy.name]
 
 
 # -- canaries ----------------------------------------------------------------------------------
