@@ -43,7 +43,13 @@ def main() -> None:
         for module, title, icon, path in PAGES
     ]
     st.navigation(pages, position="top").run()
-    frame.prepare(prediction.ask)
+    frame.prepare(_ahead)
+
+
+def _ahead(view: frame.View) -> None:
+    """What takes seconds the first time after a publication."""
+    prediction.ask(view)
+    what_if.ask(view)
 
 
 main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import threading
@@ -204,6 +205,8 @@ def _prepared(version: str, *, _ask: Callable[[View], Any]) -> threading.Thread:
             if pinned.version == version:
                 _ask(View(pinned, source().settings))
 
+    # A thread of its own has no page, of which Streamlit warns: here there is none to be missed.
+    logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context").setLevel("ERROR")
     thread = threading.Thread(target=asking, name=f"prepare {version}", daemon=True)
     thread.start()
     return thread

@@ -73,6 +73,12 @@ def show(view: View) -> None:
     _download(view, rows, tried)
 
 
+def ask(view: View) -> None:
+    """Load what the page loads for the scorecard that it begins with."""
+    for card in view.ask(read_scorecards)[:1]:
+        _loaded(view.pinned.version, card, _view=view)
+
+
 @st.cache_resource(
     max_entries=2, show_spinner="Loading the metric scores of today and of the past months…"
 )
