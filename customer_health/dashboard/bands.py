@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from customer_health.validation.pictures import BLUE, GREEN, GREY, RED, band_colour, band_label
 from customer_health.warehouses import Reader
 
-NO_SCORE = "insufficient_data"
 _YELLOW = "#e69f00"
 _ICONS = {"red": "✕", "yellow": "!", "green": "✓", "grey": "?"}
 _TOP_ICON = "★"

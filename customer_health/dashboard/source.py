@@ -30,8 +30,6 @@ class Pinned:
         as_of_date: date of its newest scores.
         published_at: UTC.
         scoring_version: policy in force.
-        account_count: accounts on the date.
-        scored_account_count: those with a score.
         checks_run: checks of gates and dbt tests.
         checks_passed: those that held.
         newest_input_at: newest moment of the raw data, UTC; None where not known.
@@ -43,8 +41,6 @@ class Pinned:
     as_of_date: date
     published_at: datetime
     scoring_version: str | None
-    account_count: int
-    scored_account_count: int
     checks_run: int
     checks_passed: int
     newest_input_at: datetime | None
@@ -131,8 +127,6 @@ def _newest(reader: Reader) -> dict[str, Any]:
             as_of_date,
             published_at,
             scoring_version,
-            account_count,
-            scored_account_count,
             checks_run,
             checks_passed,
             newest_input_at

@@ -28,9 +28,7 @@ class DuckDBReader(Reader):
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
-        written = sql.replace("{marts}", files.MARTS_SCHEMA)
-        written = written.replace("{snapshots}", files.SNAPSHOTS_SCHEMA)
-        return self._connection.execute(written, list(values)).fetchall()
+        return self._asked(sql, values).fetchall()
 
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of the last query."""
@@ -40,9 +38,7 @@ class DuckDBReader(Reader):
         """Columns of a query as arrays."""
         import numpy as np
 
-        written = sql.replace("{marts}", files.MARTS_SCHEMA)
-        written = written.replace("{snapshots}", files.SNAPSHOTS_SCHEMA)
-        columns: dict[str, Any] = self._connection.execute(written, list(values)).fetchnumpy()
+        columns: dict[str, Any] = self._asked(sql, values).fetchnumpy()
         found = {}
         for name, column in columns.items():
             is_number = column.dtype.kind in "biuf"
@@ -50,6 +46,12 @@ class DuckDBReader(Reader):
             whole[np.ma.getmaskarray(column)] = np.nan if is_number else None
             found[name] = whole
         return found
+
+    def _asked(self, sql: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
+        """The connection, with the answer to a query to be fetched."""
+        written = sql.replace("{marts}", files.MARTS_SCHEMA)
+        written = written.replace("{snapshots}", files.SNAPSHOTS_SCHEMA)
+        return self._connection.execute(written, list(values))
 
     def has(self, mart: str) -> bool:
         """Whether the file has it as a table."""

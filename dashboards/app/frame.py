@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -115,7 +115,7 @@ def page_of(show: Callable[[View], None], title: str) -> Callable[[], None]:
 
     def page() -> None:
         st.html(f"<style>{html.STYLE}{_STYLE}</style>")
-        version = st.session_state.setdefault("version", _version())
+        version = _drawn_version()
         st.title(title)
         try:
             followed = source()
@@ -167,6 +167,13 @@ def _header(pinned: Pinned) -> None:
         )
 
 
+def _drawn_version() -> str:
+    """The one publication of this session; asked for when the session begins."""
+    if "version" not in st.session_state:
+        st.session_state["version"] = _version()
+    return str(st.session_state["version"])
+
+
 def _version() -> str:
     """What readers have at this moment; empty where nothing is published."""
     try:
@@ -192,7 +199,7 @@ def prepare(ask: Callable[[View], Any]) -> None:
     Args:
         ask: what a page asks with `View.ask`.
     """
-    if version := _version():
+    if version := _drawn_version():
         _prepared(version, _ask=ask)
 
 
@@ -246,13 +253,13 @@ def pages_of(count: int, size: int, key: str) -> int:
     return int(st.pagination(pages, key=key))
 
 
-def filters(view: View, keys: Mapping[str, str] = DIMENSIONS) -> Filters:
+def filters(view: View) -> Filters:
     """Filters by dimension, kept in the address of the page."""
     choices = view.ask(portfolio.read_choices)
     chosen: dict[str, tuple[str, ...]] = {}
     with st.container(key="filters"):
-        columns = st.columns(len(keys))
-    for column, (dimension, label) in zip(columns, keys.items(), strict=True):
+        columns = st.columns(len(DIMENSIONS))
+    for column, (dimension, label) in zip(columns, DIMENSIONS.items(), strict=True):
         with column:
             values = st.multiselect(
                 label, choices[dimension], key=dimension, bind="query-params", placeholder="All"

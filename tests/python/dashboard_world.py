@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,6 +124,40 @@ def cells(shown: Any, caption: str) -> list[list[str]]:
         ]
         for row in re.findall(r"<tr>(.*?)</tr>", found.group(1), re.DOTALL)
     ]
+
+
+def tiles(page) -> dict[str, tuple[str, str]]:
+    """The figures on top, with their remarks."""
+    found = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)(?:<small>(.*?)</small>)?</dd>", text_of(page))
+    return {what: (figure, remark) for what, figure, remark in found}
+
+
+def table(page, caption: str) -> list[dict[str, str]]:
+    """Rows of a table by heading, without markup."""
+    found = re.search(
+        rf'aria-label="{re.escape(caption)}"><table.*?<thead>(.*?)</thead><tbody>(.*?)</tbody>',
+        text_of(page),
+        re.DOTALL,
+    )
+    assert found, caption
+    heads = [re.sub(r"<[^>]+>", "", each) for each in found.group(1).split("</th>")[:-1]]
+    return [
+        {
+            head: unescape(re.sub(r"<[^>]+>", "", cell)).replace("\xa0", " ").strip()
+            for head, cell in zip(heads, re.findall(r"<td.*?>(.*?)</td>", row), strict=True)
+        }
+        for row in re.findall(r"<tr>(.*?)</tr>", found.group(2))
+    ]
+
+
+def changed_copy(home: Path, folder: Path, *statements: tuple[str, list[Any]]) -> Path:
+    """A home in a folder, whose publication is that of a home after some statements."""
+    shutil.copyfile(home / "published.duckdb", folder / "published.duckdb")
+    with duckdb.connect(str(folder / "published.duckdb")) as connection:
+        connection.execute("use customer_health")
+        for sql, values in statements:
+            connection.execute(sql, values)
+    return folder
 
 
 def forget_answers() -> None:

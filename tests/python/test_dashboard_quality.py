@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import html as markup
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dashboard_world
-import duckdb
 import pytest
-from dashboard_world import published_home, reading, rows, text_of
+from dashboard_world import changed_copy, published_home, reading, rows, table, text_of, tiles
 
 from customer_health.dashboard import quality
 from customer_health.errors import HealthError
@@ -34,45 +32,12 @@ def home(tmp_path_factory) -> Path:
 @pytest.fixture
 def changed(home, tmp_path) -> Callable[..., Path]:
     """Makes a home of its own, whose publication some statements have changed."""
-
-    def change(*statements: tuple[str, list[Any]]) -> Path:
-        shutil.copyfile(home / "published.duckdb", tmp_path / "published.duckdb")
-        with duckdb.connect(str(tmp_path / "published.duckdb")) as connection:
-            connection.execute("use customer_health")
-            for sql, values in statements:
-                connection.execute(sql, values)
-        return tmp_path
-
-    return change
+    return partial(changed_copy, home, tmp_path)
 
 
 def newest(home: Path) -> tuple[str, date]:
     """Id and date of the publication."""
     return rows(home, "select publication_id, as_of_date from fct_health__publications")[-1]
-
-
-def tiles(page) -> dict[str, tuple[str, str]]:
-    """The figures on top, with their remarks."""
-    found = re.findall(r"<div><dt>(.*?)</dt><dd>(.*?)(?:<small>(.*?)</small>)?</dd>", text_of(page))
-    return {what: (figure, remark) for what, figure, remark in found}
-
-
-def table(page, caption: str) -> list[dict[str, str]]:
-    """Rows of a table by heading, without markup."""
-    found = re.search(
-        rf'aria-label="{re.escape(caption)}"><table.*?<thead>(.*?)</thead><tbody>(.*?)</tbody>',
-        text_of(page),
-        re.DOTALL,
-    )
-    assert found, caption
-    heads = [re.sub(r"<[^>]+>", "", each) for each in found.group(1).split("</th>")[:-1]]
-    return [
-        {
-            head: markup.unescape(re.sub(r"<[^>]+>", "", cell)).replace("\xa0", " ").strip()
-            for head, cell in zip(heads, re.findall(r"<td.*?>(.*?)</td>", row), strict=True)
-        }
-        for row in re.findall(r"<tr>(.*?)</tr>", found.group(2))
-    ]
 
 
 def infos(page) -> str:
