@@ -102,9 +102,10 @@ class Spark(Engine):
         columns: Mapping[str, str],
         rows: Iterable[Sequence[Any]],
     ) -> None:
-        """Values are written as literals, in Spark's spelling."""
-        empty = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in columns.items())
-        query = f"select {empty} where false"
+        """Values are written as literals, in Spark's spelling.
+
+        As one table of values: Spark plans a `union all` of hundreds of selects anew for each rule.
+        """
         written = [
             ", ".join(
                 f"cast({_standard(value)} as {kind})"
@@ -113,7 +114,11 @@ class Spark(Engine):
             for row in rows
         ]
         if written:
-            query += "".join(f" union all select {values}" for values in written)
+            given = ", ".join(f"({values})" for values in written)
+            query = f"select * from (values {given}) as given ({', '.join(columns)})"
+        else:
+            empty = (f"cast(null as {kind}) as {column}" for column, kind in columns.items())
+            query = f"select {', '.join(empty)} where false"
         self.run(connection, f"create or replace temporary view {name} as {query}")
 
     def type_class(self, type_name: str) -> TypeClass:

@@ -7,6 +7,7 @@ lists of what was looked up in the manuals of the engines.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -40,29 +41,32 @@ _DECIMALS = frozenset(["decimal(28,1)", "decimal(28,2)", "decimal(28,10)", "deci
 FUNCTIONS = {
     "snowflake": _COMMON_FUNCTIONS
     | _names(
-        "bitor_agg boolor_agg convert_timezone dateadd datediff listagg regexp_like regexp_replace "
-        "split_part try_cast try_to_timestamp_tz"
+        "bitor_agg boolor_agg convert_timezone dateadd datediff get listagg regexp_like "
+        "regexp_replace split_part try_cast try_parse_json try_to_timestamp_tz"
     ),
     "bigquery": _COMMON_FUNCTIONS
     | _names(
-        "bit_or datetime_add datetime_diff format logical_or regexp_contains regexp_replace "
-        "safe_cast safe_offset split string_agg timestamp timestamp_diff to_hex"
+        "bit_or datetime_add datetime_diff format json_value logical_or regexp_contains "
+        "regexp_replace safe_cast safe_offset split string_agg timestamp timestamp_diff to_hex"
     ),
     "databricks": _COMMON_FUNCTIONS
     | _names(
         "aggregate array array_join array_sort bit_or bool_or collect_list concat date_trunc "
-        "element_at explode get if regexp_extract regexp_replace size split split_part "
-        "timestampadd timestampdiff to_utc_timestamp try_cast unix_micros"
+        "element_at explode get get_json_object if regexp_extract regexp_replace size split "
+        "split_part timestamp_seconds timestampadd timestampdiff to_utc_timestamp try_cast "
+        "unix_micros"
     ),
-    "redshift": _COMMON_FUNCTIONS | _names("bit_or bool_or dateadd datediff listagg split_part"),
+    "redshift": _COMMON_FUNCTIONS
+    | _names("bit_or bool_or dateadd datediff json_extract_path_text listagg split_part"),
     "postgres": _COMMON_FUNCTIONS
-    | _names("bit_or bool_or isfinite date_part date_trunc split_part string_agg"),
+    | _names("bit_or bool_or isfinite date_part date_trunc split_part string_agg to_timestamp"),
     "spark": _COMMON_FUNCTIONS
     | _names(
         "add_months aggregate array array_join array_sort assert_true bit_or bool_or ceil "
         "collect_list concat date date_add date_trunc datediff dayofmonth element_at explode if "
-        "months_between nvl2 regexp_extract regexp_replace size sort_array split struct "
-        "to_timestamp to_unix_timestamp to_utc_timestamp transform unix_micros"
+        "get_json_object months_between nvl2 regexp_extract regexp_replace size sort_array split "
+        "struct timestamp_seconds to_timestamp to_unix_timestamp to_utc_timestamp transform "
+        "unix_micros"
     ),
 }
 TYPES = {
@@ -76,7 +80,7 @@ TYPES = {
     "redshift": _COMMON_TYPES | _DECIMALS | {"double precision", "text", "timestamptz"},
     "postgres": _COMMON_TYPES
     | _DECIMALS
-    | {"double precision", "text", "timestamp without time zone", "timestamptz"},
+    | {"double precision", "jsonb", "text", "timestamp without time zone", "timestamptz"},
     "spark": _COMMON_TYPES | _DECIMALS | {"array < bigint >", "double", "string"},
 }
 
@@ -167,7 +171,7 @@ def _written(tokens: list[Token]) -> str:
     return re.sub(r"\s*([(),])\s*", r"\1", text)
 
 
-def _windows_without_rows(tree: exp.Expression, dialect: str) -> list[str]:
+def _windows_without_rows(tree: Any, dialect: str) -> list[str]:
     """Ordered aggregates need a frame, since engines default to different ones; on Redshift one of
     rows."""
     found = []

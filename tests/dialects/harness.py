@@ -3,9 +3,10 @@
     python tests/dialects/harness.py snowflake /tmp/out
 
 Runs in an environment with the adapter of the engine (`make test-dialects` makes it), one process
-per engine. dbt compiles as it does for a user; only three questions are answered here: which
-columns a raw table has (those of the input contract, in a chosen form), which relations exist
-(none, or all that earlier runs left), and which date was built last.
+per engine. dbt compiles as it does for a user, but with all connectors enabled; only three
+questions are answered here: which columns a raw table has (those of the input contract, or those
+that a connector reads of a vendor's table, in a chosen form), which relations exist (none, or all
+that earlier runs left), and which date was built last.
 
 Below the output folder, one SQL file per node and form: `first_run_text` (a first run over raw
 tables that are all text), `next_run_zoned` and `next_run_naive` (a later run over typed raw tables
@@ -24,6 +25,7 @@ from typing import Any
 from unittest import mock
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(PROJECT_DIR), str(PROJECT_DIR / "tests")]
 LAST_DATE = "2026-06-29"
 SPINE_DAYS = 541
 VARIABLES = (
@@ -171,6 +173,7 @@ def compile_project(engine: Engine, form: Form, output: Path) -> list[Path]:
     Raises:
         SystemExit: where dbt cannot compile, with its messages.
     """
+    from all_connectors import copy_project
     from dbt.adapters.factory import get_adapter_class_by_name, load_plugin
     from dbt.cli.main import dbtRunner
     from dbt.task.compile import CompileRunner
@@ -180,6 +183,9 @@ def compile_project(engine: Engine, form: Form, output: Path) -> list[Path]:
     load_plugin(engine.name)
     adapter_class = get_adapter_class_by_name(engine.name)
     profiles = Path(__file__).parent if engine.is_cloud else PROJECT_DIR
+    project = output.parent / "project"  # the same for all forms, so that it is parsed once
+    if not project.exists():
+        copy_project(project)
     messages: list[str] = []
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
@@ -198,7 +204,7 @@ def compile_project(engine: Engine, form: Form, output: Path) -> list[Path]:
                 "--quiet",
                 "--no-populate-cache",
                 *(("--select", "resource_type:model") if form.has_history else ()),
-                *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(profiles)),
+                *("--project-dir", str(project), "--profiles-dir", str(profiles)),
                 *("--profile", "customer_health", "--target", engine.name, "--threads", "2"),
                 *("--target-path", str(output.parent / "target")),
                 *("--log-path", str(output.parent / "logs")),
@@ -258,9 +264,12 @@ def _collect(messages: list[str]) -> Callable[[Any], None]:
 def _raw_columns(engine: Engine, form: Form) -> Callable[..., list[Any]]:
     """The adapter's answer to `which columns has this relation`: those of the input contract."""
     contract = input_contract()
+    vendors = vendor_tables()
 
     def columns(adapter: Any, relation: Any, *_: Any, **__: Any) -> list[Any]:
-        listed = contract[relation.identifier]
+        listed = vendors.get((relation.schema, relation.identifier))
+        if listed is None:
+            listed = contract[relation.identifier]
         names = {name: _raw_type(engine, form, kind) for name, kind in listed}
         names["loaded_at"] = _raw_type(engine, form, "timestamp")
         return [adapter.Column(name, type_) for name, type_ in names.items()]
@@ -278,10 +287,11 @@ def _raw_type(engine: Engine, form: Form, kind: str) -> str:
 
 
 def _relations(form: Form) -> Callable[..., Any]:
-    """The adapter's answer to `is there such a relation`."""
+    """The adapter's answer to `is there such a relation`; vendors' tables always are."""
+    vendors = vendor_tables()
 
     def relation(adapter: Any, database: str | None, schema: str, identifier: str, **_: Any) -> Any:
-        if not form.has_history:
+        if not form.has_history and (schema, identifier) not in vendors:
             return None
         return adapter.Relation.create(
             database=database,
@@ -317,6 +327,22 @@ def input_contract() -> dict[str, list[tuple[str, str]]]:
         table: [(name, kind) for name, kind, _ in described["columns"]]
         for table, described in caught.items()
     }
+
+
+def vendor_tables() -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Schema and table to name and kind of the columns that connectors read of it."""
+    from customer_health.setup.catalogue import connectors
+
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for vendor, connector in connectors().items():
+        for table in (each for tables in connector.tables.values() for each in tables):
+            columns = found.setdefault((vendor, table.name), {})
+            for column in table.columns:
+                for name in column.names[:1]:
+                    # a key of a document makes the document a text
+                    kind = "text" if "." in name else column.kind
+                    columns.setdefault(name.split(".")[0].lower(), kind)
+    return {place: list(columns.items()) for place, columns in found.items()}
 
 
 def main(arguments: list[str]) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,24 @@ from checks import problems
 from harness import ENGINES, FORMS, PROJECT_DIR
 
 
-@pytest.fixture(scope="module", params=sorted(ENGINES))
-def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the compiled project of one engine; its name is the engine's."""
-    folder = tmp_path_factory.mktemp("compiled") / request.param
+@pytest.fixture(scope="session")
+def compilations(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Path]]]:
+    """The compiled project of each engine that a chosen test asks for, two engines at a time."""
+    chosen = (getattr(item, "callspec", None) for item in request.session.items)
+    engines = {
+        each.params["compiled"]: None for each in chosen if each and "compiled" in each.params
+    }
+    folder = tmp_path_factory.mktemp("compiled")
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {engine: pool.submit(_compile, engine, folder / engine) for engine in engines}
+        pool.shutdown(cancel_futures=True)
+
+
+def _compile(engine: str, folder: Path) -> Path:
     done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("harness.py"), request.param, folder],
+        [sys.executable, Path(__file__).with_name("harness.py"), engine, folder],
         capture_output=True,
         text=True,
         check=False,
@@ -31,10 +45,19 @@ def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
+@pytest.fixture(scope="module", params=sorted(ENGINES))
+def compiled(request: pytest.FixtureRequest, compilations: dict[str, Future[Path]]) -> Path:
+    """Folder with the compiled project of one engine; its name is the engine's."""
+    return compilations[request.param].result()
+
+
 def test_compiles_and_keeps_to_the_engine(compiled: Path) -> None:
-    found: dict[str, str] = {}
+    statements: dict[str, Path] = {}  # most are the same in every form
     for file in sorted(compiled.glob("*/*.sql")):
-        for problem in problems(file.read_text(encoding="utf-8"), compiled.name):
+        statements.setdefault(file.read_text(encoding="utf-8"), file)
+    found: dict[str, str] = {}
+    for sql, file in statements.items():
+        for problem in problems(sql, compiled.name):
             found.setdefault(f"{file.name}: {problem}", file.parent.name)
     assert not found, "\n".join(found)
 

@@ -62,7 +62,9 @@ LARGE = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.files.maxPartitionBytes": "67108864",
 }
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xss8m"  # compiled less, started sooner
+_SMALL = "-XX:+UseSerialGC -Xss8m"
+# Compiled less, started sooner. Not for the driver, which plans for minutes.
+_LIGHT = f"-XX:TieredStopAtLevel=1 {_SMALL}"
 
 
 class ClusterError(Exception):
@@ -159,7 +161,7 @@ def start_cluster(
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "conf" / "log4j2.properties").write_text(_LOGGING, encoding="utf-8")
     cluster = Cluster(folder=folder, port=_free_port(), workers=workers)
-    java = _SHORT_LIVED if settings is None else "-Xss8m"
+    driver_java, java = (_SMALL, _LIGHT) if settings is None else ("-Xss8m", "-Xss8m")
     master = f"spark://{HOST}:{_free_port()}"
     spark_class = [str(spark / "bin" / "spark-class")]
     try:
@@ -206,7 +208,7 @@ def start_cluster(
             "spark.driver.extraClassPath": str(jar),
             "spark.executor.extraClassPath": str(jar),
             "spark.driver.extraJavaOptions": (
-                f"-Dderby.stream.error.file={folder / 'logs' / 'derby.log'} {java}"
+                f"-Dderby.stream.error.file={folder / 'logs' / 'derby.log'} {driver_java}"
             ),
             "spark.executor.extraJavaOptions": java,
             "spark.local.dir": str(folder / "tmp"),
