@@ -34,8 +34,8 @@ from customer_health.policy import (
     read_seed,
     replace_files,
 )
+from customer_health.publication import in_schemas
 
-SCHEMA = "customer_health"
 # Percentile of the value -> score (scoring-model.md, "Default anchors"); mirrored where lower is
 # better. In the median an account scores 7, because the median account stays.
 RISING = ((2, 0), (10, 2), (25, 5), (50, 7), (90, 10))
@@ -291,17 +291,20 @@ def _reference_dates(
 ) -> tuple[str, list[date]]:
     """The version to read and its Sundays in the window: `version`, else the most frequent."""
     rows = connection.execute(
-        f"""
-        select distinct
-            scoring_version,
-            as_of_date
-        from {SCHEMA}.fct_health__metric_scores
-        where
-            as_of_date >= $window_from
-            and as_of_date < $window_to
-            and dayofweek(as_of_date) = 0
-        order by scoring_version, as_of_date
-        """,
+        in_schemas(
+            connection,
+            """
+            select distinct
+                scoring_version,
+                as_of_date
+            from {marts}.fct_health__metric_scores
+            where
+                as_of_date >= $window_from
+                and as_of_date < $window_to
+                and dayofweek(as_of_date) = 0
+            order by scoring_version, as_of_date
+            """,
+        ),
         {"window_from": window_from, "window_to": window_to},
     ).fetchall()
     dates: dict[str, list[date]] = defaultdict(list)
@@ -314,12 +317,12 @@ def _reference_dates(
 
 
 # Known values, one per account and Sunday (a metric may stand in several scorecards).
-_KNOWN_VALUES = f"""
+_KNOWN_VALUES = """
     select
         metric_key,
         account_id,
         max(metric_value) as metric_value
-    from {SCHEMA}.fct_health__metric_scores
+    from {marts}.fct_health__metric_scores
     where
         scoring_version = $version
         and as_of_date >= $window_from
@@ -350,7 +353,9 @@ class _Reference:
     ) -> _Reference:
         """Read the window once; the values of a metric are then taken from memory."""
         connection.execute(
-            f"create or replace temporary table reference_values as {_KNOWN_VALUES}",
+            in_schemas(
+                connection, f"create or replace temporary table reference_values as {_KNOWN_VALUES}"
+            ),
             {
                 "version": version,
                 "window_from": window_from,
@@ -558,9 +563,11 @@ def write_base_rates(
             "window_to": min(window_to, until + timedelta(days=1)),
             "horizon_days": horizon_days,
         }
-        observed = connection.execute(_OBSERVATION_COUNTS, parameters).fetchall()
-        dates = [row[0] for row in connection.execute(_OBSERVATION_DATES, parameters).fetchall()]
-        churners = connection.execute(_CHURNER_COUNT, parameters).fetchall()[0][0]
+        observed, scored_dates, counted = (
+            connection.execute(in_schemas(connection, query), parameters).fetchall()
+            for query in (_OBSERVATION_COUNTS, _OBSERVATION_DATES, _CHURNER_COUNT)
+        )
+        dates, churners = [row[0] for row in scored_dates], counted[0][0]
     if not observed:
         raise HealthError(
             f"no first Sunday of a month from {window_from} to {window_to} has scored accounts "
@@ -596,8 +603,8 @@ _OBSERVATIONS = f"""
                 accounts.churn_date < scores.as_of_date + cast($horizon_days as integer), false
             ) as is_churned,
             accounts.churn_reason
-        from {SCHEMA}.fct_health__account_scores as scores
-        inner join {SCHEMA}.dim_health__accounts as accounts
+        from {{marts}}.fct_health__account_scores as scores
+        inner join {{marts}}.dim_health__accounts as accounts
             on scores.account_id = accounts.account_id
         where
             scores.as_of_date >= $window_from
@@ -642,7 +649,7 @@ _CHURNER_COUNT = f"""
 
 
 def _last_scored_date(connection: duckdb.DuckDBPyConnection) -> date:
-    query = f"select max(as_of_date) from {SCHEMA}.fct_health__account_scores"
+    query = in_schemas(connection, "select max(as_of_date) from {marts}.fct_health__account_scores")
     last: date | None = connection.execute(query).fetchall()[0][0]
     if last is None:
         raise HealthError("there are no scores yet: run `customer-health run` first")

@@ -56,6 +56,7 @@ HELP = """
 Account health scores that explain themselves, from your own tables.
 
 - `customer-health demo` generates demo data, scores them and says where to look
+- `customer-health init` looks at your warehouse and proposes a project for it; `doctor` says what is in the way
 - `customer-health explain ACCOUNT` says why an account has its score
 - `customer-health dashboard` shows portfolio, accounts, actions and whether the score predicts, in the browser
 - `customer-health status` says what readers have, and how old it is
@@ -294,6 +295,134 @@ def demo(
         return
     _tell_publication(state, settings, publication)
     _tell_where_to_look(state, settings)
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    duckdb_file: Annotated[
+        Path | None,
+        typer.Option("--duckdb", help="DuckDB file that your loader writes; opened read-only."),
+    ] = None,
+    postgres: Annotated[
+        bool,
+        typer.Option(
+            "--postgres",
+            help="The PostgreSQL database that CUSTOMER_HEALTH_POSTGRES_URL names "
+            "(postgresql://user:password@host:5432/database).",
+        ),
+    ] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write a new project into --dir. Overwrites nothing.")
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            help="Folder of the new project. Default: customer_health_project.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the new project.")] = "my_customer_health",
+    json_output: JsonOption = False,
+) -> None:
+    """Look at a warehouse, recognise vendors, and propose a project for a first score.
+
+    Tells which vendors' tables and raw tables are there and why it thinks so, what is missing,
+    which metrics will be unknown and how much of the score that is. In a dbt project it looks at
+    the database of its target and shows what to paste. Only --write writes: a new project.
+
+    Examples:
+
+        customer-health init --duckdb warehouse.duckdb
+
+        customer-health init --duckdb warehouse.duckdb --write --dir health
+
+        CUSTOMER_HEALTH_POSTGRES_URL=postgresql://… customer-health init --postgres
+
+        cd my_dbt_project && customer-health --target prod init
+    """
+    from customer_health.gate_engines import URL_VARIABLE, Postgres
+    from customer_health.policy import PACKAGE_DIR
+    from customer_health.setup import propose, recognise, tell
+
+    state = _state(ctx, json_output)
+    if duckdb_file is not None and postgres:
+        raise UsageError("say where the tables are: --duckdb FILE, or --postgres")
+    if not name.isidentifier() or not name.isascii() or name == "customer_health":
+        raise UsageError(f"--name: {name!r} is no name of a project; letters, digits and _ only")
+    command = "customer-health init"
+    place_of = folder or Path("customer_health_project")
+    if duckdb_file is not None:
+        command += f" --duckdb {duckdb_file}"
+        place = recognise.duckdb_place(duckdb_file.expanduser())
+    elif postgres:
+        command += " --postgres"
+        url = os.environ.get(URL_VARIABLE, "").strip()
+        if not url:
+            raise UsageError(f"--postgres: set {URL_VARIABLE} (docs/getting-started.md)")
+        place = recognise.postgres_place(Postgres.from_url(url))
+    else:
+        settings = _own_project(state)
+        place = recognise.place_of_target(settings)
+        place_of = folder or settings.project_dir
+    proposal = propose.propose(place, recognise.read_schemas(place))
+    files = propose.project_files(proposal, name, PACKAGE_DIR)
+    place_of = place_of.expanduser()
+    written: list[Path] = []
+    if write:
+        written = propose.write_project(files, place_of)
+        if duckdb_file is not None:
+            home = state.home or place_of / (os.environ.get("CUSTOMER_HEALTH_HOME") or "warehouse")
+            propose.link_landing(duckdb_file.expanduser(), home.expanduser())
+    if state.wants_json:
+        state.print_json(tell.as_dict(proposal, written))
+        return
+    tell.proposal(proposal, state.out)
+    if not written:
+        tell.files(proposal, propose.blocks(proposal, name, PACKAGE_DIR), state.out)
+    tell.next_steps(proposal, place_of, written, command, state.out)
+
+
+def _own_project(state: State) -> Settings:
+    """The project in which a command is called, if that is not the package itself."""
+    from customer_health.policy import PACKAGE_DIR
+
+    try:
+        settings = state.settings()
+    except UsageError:
+        settings = None
+    if settings is None or settings.project_dir == PACKAGE_DIR:
+        raise UsageError(
+            "say where the tables are: --duckdb FILE, --postgres, or call it in a dbt project "
+            "whose target is the warehouse"
+        )
+    return settings
+
+
+@app.command()
+def doctor(ctx: typer.Context, json_output: JsonOption = False) -> None:
+    """Check that everything is in place for a run, and say what to do where it is not.
+
+    Looks at versions, the home folder, variables, profile, policy, connection, permissions, source
+    tables, their freshness and what is published. Changes nothing. Exits 1 when a run would be
+    refused.
+    """
+    from customer_health.setup import doctor as examination
+    from customer_health.setup import tell
+
+    state = _state(ctx, json_output)
+    reporter = state.reporter()
+    settings = state.settings()
+    with reporter.step("doctor"):
+        found = examination.examine(settings, reporter.detail)
+        reporter.detail(f"{len(found)} findings")
+    if state.wants_json:
+        state.print_json(examination.to_dict(found))
+    else:
+        tell.findings(found, state.out)
+    if any(each.state == "bad" for each in found):
+        raise typer.Exit(REFUSED)
 
 
 @app.command()
@@ -1568,17 +1697,20 @@ def _tell_publication(state: State, settings: Settings, publication: Publication
 
 def _tell_where_to_look(state: State, settings: Settings) -> None:
     """What to try after the demo."""
-    from customer_health.publication import open_published
+    from customer_health.publication import in_schemas, open_published
 
     with open_published(settings.published) as connection:
         rows = connection.execute(
-            """
-            select account_id
-            from customer_health.bi_health__account_360
-            where health_score is not null and not is_frozen
-            order by arr_amount * (100 - health_score) desc nulls last, account_id
-            limit 1
-            """
+            in_schemas(
+                connection,
+                """
+                select account_id
+                from {marts}.bi_health__account_360
+                where health_score is not null and not is_frozen
+                order by arr_amount * (100 - health_score) desc nulls last, account_id
+                limit 1
+                """,
+            )
         ).fetchall()
     account = rows[0][0] if rows else "ACCOUNT"
     state.out.print(

@@ -159,6 +159,7 @@ def run_dbt(
     reporter: Reporter,
     arguments: Sequence[str] = (),
     name: str | None = None,
+    check: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Outcome:
     """Run one dbt command and let go of every database afterwards.
 
@@ -175,15 +176,18 @@ def run_dbt(
         reporter: told how many nodes are done.
         arguments: further arguments of dbt.
         name: what this is called in files and messages; by default the command.
+        check: looks at the nodes of the parsed project first, and may refuse it.
 
     Raises:
-        HealthError: when dbt cannot run at all (project, profile, connection).
+        HealthError: when dbt cannot run at all (project, profile, connection), or `check` refuses.
         KeyboardInterrupt: when the run was interrupted.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
     validate_vars(variables)
     name = name or command
     project = parse(settings, variables, run_dir=run_dir, name=name)
+    if check is not None:
+        check(project.manifest.nodes)
     answer = _invoke(
         settings,
         command,

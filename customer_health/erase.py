@@ -30,6 +30,7 @@ from customer_health.publication import (
     _sync,
     _sync_folder,
     _wal,
+    marts_schema,
 )
 
 ERASED = "[erased]"
@@ -364,17 +365,19 @@ class Eraser:
                 [catalog],
             ).fetchall()
         }
-        if not self.identity.account_ids or not {PUBLICATIONS, ACCOUNT_SCORES} <= tables:
+        marts = marts_schema(self.connection, catalog)
+        publications, scores = f"{marts}.{PUBLICATIONS}", f"{marts}.{ACCOUNT_SCORES}"
+        if not self.identity.account_ids or not {publications, scores} <= tables:
             return
         self.connection.execute(
             f"""
-            update {catalog}.{PUBLICATIONS} as publications
+            update {catalog}.{publications} as publications
             set
                 account_count = account_count - gone.accounts,
                 scored_account_count = scored_account_count - gone.scored
             from (
                 select as_of_date, count(*) as accounts, count(health_score) as scored
-                from {catalog}.{ACCOUNT_SCORES}
+                from {catalog}.{scores}
                 where {_is_in("account_id", "gone_account")}
                 group by 1
             ) as gone

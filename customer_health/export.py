@@ -29,10 +29,11 @@ from rich.table import Table
 
 from customer_health.errors import HealthError, UsageError, first_line
 from customer_health.publication import (
-    MARTS_SCHEMA,
-    SNAPSHOTS_SCHEMA,
+    in_schemas,
+    marts_schema,
     open_published,
     publications_in,
+    snapshots_schema,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def list_tables(published: Path) -> list[Exportable]:
                 where schema_name in ($marts, $snapshots) and not internal
                 order by 1
                 """,
-                {"marts": MARTS_SCHEMA, "snapshots": SNAPSHOTS_SCHEMA},
+                {"marts": marts_schema(connection), "snapshots": snapshots_schema(connection)},
             ).fetchall()
         ]
 
@@ -170,8 +171,11 @@ def export(published: Path, table: str, kind: Format, target: Path | None) -> Ex
 def _newest_publication(connection: duckdb.DuckDBPyConnection) -> str:
     """Id of what is exported, from the same opened copy."""
     rows = connection.execute(
-        f"select publication_id from {MARTS_SCHEMA}.fct_health__publications "
-        "order by published_at desc, publication_id desc limit 1"
+        in_schemas(
+            connection,
+            "select publication_id from {marts}.fct_health__publications "
+            "order by published_at desc, publication_id desc limit 1",
+        )
     ).fetchall()
     return str(rows[0][0])
 

@@ -67,6 +67,12 @@ LATER_MARTS: dict[str, dict[str, str]] = {
         "rejected_count": "bigint",
         "orphan_count": "bigint",
     },
+    "fct_health__rejected_rows": {
+        "source_table": "varchar",
+        "rejection_reason": "varchar",
+        "row_count": "bigint",
+        "last_seen_date": "date",
+    },
 }
 RESULTS_FOLDER = "gate_results"
 

@@ -155,6 +155,12 @@ def run_all(settings: Settings, options: RunOptions, run: Run, reporter: Reporte
             f"landing gate: {len(own)} raw tables are staged by this project's own models and are "
             "not checked"
         )
+    connected = settings.connected()
+    if connected:
+        reporter.note(
+            f"landing gate: {len(connected)} raw tables come from "
+            f"{', '.join(sorted(set(connected.values())))} and are checked row by row in staging"
+        )
     landed = Accepted()
     if landing_tables(settings):
         with reporter.step("landing gate"):
@@ -349,7 +355,7 @@ def run_gate(
 
 def landing_tables(settings: Settings) -> list[str]:
     """Declared raw tables that come in the shape of the input contract."""
-    own = settings.own_staging()
+    own = settings.own_staging() | settings.connected().keys()
     return [table for table, is_used in settings.using().items() if is_used and table not in own]
 
 
@@ -446,6 +452,7 @@ def build(
         run_dir=run.run_dir,
         reporter=reporter,
         arguments=arguments,
+        check=warehouse_of(settings).check_places,
     )
     run.facts["dbt"] = outcome.to_dict()
     run.count_checks(outcome.tests_run, outcome.tests_passed)

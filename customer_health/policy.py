@@ -29,7 +29,7 @@ from typing import Any, Literal
 import yaml
 
 from customer_health.errors import HealthError
-from customer_health.settings import PROJECT_FILE, RAW_TABLES
+from customer_health.settings import PROJECT_FILE, RAW_TABLES, VENDORS
 
 PACKAGE_NAME = "customer_health"
 PACKAGE_DIR = Path(__file__).resolve().parent.parent
@@ -360,6 +360,38 @@ SEEDS: dict[str, SeedSpec] = {
     "validation_limits": SeedSpec(
         (_key("limit_key"), _number("value", least=0), Column("meaning")),
         ("limit_key",),
+        is_versioned=False,
+    ),
+    "account_map": SeedSpec(
+        (
+            Column("source_system", allowed=("crm", *sorted(VENDORS))),
+            Column("source_account_id", "name"),
+            Column("account_id", "name"),
+        ),
+        ("source_system", "source_account_id"),
+        is_versioned=False,
+    ),
+    "account_link_methods": SeedSpec(
+        (
+            Column("link_method", allowed=("map", "external_id", "domain")),
+            _integer("method_rank", least=1),
+            _number("confidence", above=0, most=1),
+        ),
+        ("link_method",),
+        is_versioned=False,
+    ),
+    "free_mail_domains": SeedSpec(
+        (Column("domain", "name"),),
+        ("domain",),
+        is_versioned=False,
+    ),
+    "currency_minor_units": SeedSpec(
+        (
+            _key("currency_code"),
+            _integer("minor_units", least=0, most=4),
+            _integer("stripe_minor_units", least=0, most=4),
+        ),
+        ("currency_code",),
         is_versioned=False,
     ),
 }

@@ -33,11 +33,12 @@ from customer_health.settings import Settings
 
 KEEP = 7
 LEAST_KEPT = 2  # the current one and the one before, whatever a byte limit says
+# Where a file holds no marts yet. Else `marts_schema` looks: a project that installs the package
+# may have a target schema and a rule for names of schemas of its own.
 MARTS_SCHEMA = "customer_health"
-SNAPSHOTS_SCHEMA = "customer_health_snapshots"
-PUBLICATIONS = f"{MARTS_SCHEMA}.fct_health__publications"
-PUBLICATION_CHECKS = f"{MARTS_SCHEMA}.fct_health__publication_checks"
-ACCOUNT_SCORES = f"{MARTS_SCHEMA}.fct_health__account_scores"
+PUBLICATIONS = "fct_health__publications"
+PUBLICATION_CHECKS = "fct_health__publication_checks"
+ACCOUNT_SCORES = "fct_health__account_scores"
 # Name under which dbt attaches the candidate; its views carry it and must lose it.
 CANDIDATE_CATALOG = "marts"
 
@@ -94,6 +95,64 @@ class GateCheck:
     def row(self) -> list[Any]:
         """Values of fct_health__publication_checks after the publication_id."""
         return list(asdict(self).values())
+
+
+def _database(catalog: str | None) -> str:
+    """SQL of the name of an attached file. Written, as a bound value makes DuckDB import pandas."""
+    return "current_database()" if catalog is None else "'" + catalog.replace("'", "''") + "'"
+
+
+def marts_schema(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> str:
+    """The schema that holds the marts in a candidate or a readers' copy.
+
+    Args:
+        connection: to the file.
+        catalog: name under which the file is attached; None: the current one.
+
+    Raises:
+        HealthError: when several schemas hold marts, so that nobody knows which are meant.
+    """
+    rows = connection.execute(
+        f"""
+        select schema_name, bool_or(table_name = '{PUBLICATIONS}')
+        from duckdb_tables()
+        where
+            database_name = {_database(catalog)}
+            and starts_with(table_name, 'fct_health__')
+        group by schema_name
+        order by schema_name
+        """
+    ).fetchall()
+    found = [schema for schema, has_publications in rows if has_publications]
+    found = found or [schema for schema, _ in rows]
+    if len(found) > 1:
+        raise HealthError(
+            f"the marts are in {len(found)} schemas of one file ({', '.join(found)}): drop the one "
+            "that is not built any more, or give each its own CUSTOMER_HEALTH_HOME"
+        )
+    return str(found[0]) if found else MARTS_SCHEMA
+
+
+def snapshots_schema(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> str:
+    """The schema that holds the snapshots; where there are none yet, the one by dbt's own rule."""
+    rows = connection.execute(
+        f"""
+        select min(schema_name)
+        from duckdb_tables()
+        where
+            database_name = {_database(catalog)}
+            and starts_with(table_name, 'snap_health__')
+        """
+    ).fetchall()
+    return str(rows[0][0] or f"{marts_schema(connection, catalog)}_snapshots")
+
+
+def in_schemas(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
+    """A query in which `{marts}` and `{snapshots}` are the schemas of the opened file."""
+    for name, find in (("{marts}", marts_schema), ("{snapshots}", snapshots_schema)):
+        if name in sql:
+            sql = sql.replace(name, _quote(find(connection)))
+    return sql
 
 
 def checks_of(report: Path) -> list[GateCheck]:
@@ -232,8 +291,11 @@ def publications_in(path: Path) -> list[Publication]:
         with open_published(path) as connection:
             _refuse_truncated(connection, path)
             rows = connection.execute(
-                f"select {', '.join(ROW_COLUMNS)} from {PUBLICATIONS} "
-                "order by published_at desc, publication_id desc"
+                in_schemas(
+                    connection,
+                    f"select {', '.join(ROW_COLUMNS)} from {{marts}}.{PUBLICATIONS} "
+                    "order by published_at desc, publication_id desc",
+                )
             ).fetchall()
     except (duckdb.Error, OSError) as error:
         raise HealthError(f"{path} cannot be read: {first_line(str(error), 160)}") from error
@@ -412,10 +474,22 @@ def _history_tables(connection: duckdb.DuckDBPyConnection, catalog: str) -> dict
         """
         select schema_name, table_name, sql
         from duckdb_tables()
-        where database_name = ?
-            and (schema_name = ? or schema_name || '.' || table_name in (?, ?))
+        where
+            database_name = ?
+            and (
+                (schema_name = ? and schema_name <> ?)
+                or (schema_name = ? and table_name in (?, ?))
+                or starts_with(table_name, 'snap_health__')
+            )
         """,
-        [catalog, SNAPSHOTS_SCHEMA, PUBLICATIONS, PUBLICATION_CHECKS],
+        [
+            catalog,
+            snapshots_schema(connection, catalog),
+            marts_schema(connection, catalog),
+            marts_schema(connection, catalog),
+            PUBLICATIONS,
+            PUBLICATION_CHECKS,
+        ],
     ).fetchall()
     return {f"{_quote(schema)}.{_quote(table)}": sql for schema, table, sql in rows}
 
@@ -426,10 +500,11 @@ def _restore_table(
     """Make one table of the candidate (`ours`: its DDL) what the reference has (`theirs`)."""
     plain = table.replace('"', "")
     if theirs is None:
-        if plain in (PUBLICATIONS, PUBLICATION_CHECKS):
+        name = plain.split(".", 1)[1]
+        if name in (PUBLICATIONS, PUBLICATION_CHECKS):
             voided = connection.execute(f"select count(*) from {table}").fetchall()[0][0]
             connection.execute(f"delete from {table}")
-            what = "publications" if plain == PUBLICATIONS else "checks of publications"
+            what = "publications" if name == PUBLICATIONS else "checks of publications"
             return [f"voided {voided} {what} that were never published"] if voided else []
         connection.execute(f"drop table {table}")
         return [f"removed {plain}, which was never published"]
@@ -503,6 +578,7 @@ def read_candidate(settings: Settings) -> CandidateFacts:
         )
     connection = duckdb.connect(str(settings.candidate), read_only=True)
     try:
+        marts = _quote(marts_schema(connection))
         as_of, versions, accounts, scored = connection.execute(
             f"""
             select
@@ -510,8 +586,8 @@ def read_candidate(settings: Settings) -> CandidateFacts:
                 string_agg(distinct scoring_version, '+' order by scoring_version),
                 count(*),
                 count(health_score)
-            from {ACCOUNT_SCORES}
-            where as_of_date = (select max(as_of_date) from {ACCOUNT_SCORES})
+            from {marts}.{ACCOUNT_SCORES}
+            where as_of_date = (select max(as_of_date) from {marts}.{ACCOUNT_SCORES})
             """
         ).fetchall()[0]
         if as_of is None:
@@ -521,7 +597,7 @@ def read_candidate(settings: Settings) -> CandidateFacts:
         newest = connection.execute(
             f"""
             select max(observed_at)::timestamp
-            from {MARTS_SCHEMA}.fct_health__metric_scores
+            from {marts}.fct_health__metric_scores
             where as_of_date = ? and observed_at < as_of_date
             """,
             [as_of],
@@ -611,7 +687,10 @@ def verify(path: Path, publication: Publication) -> None:
     try:
         with open_published(path) as connection:
             accounts = connection.execute(
-                f"select count(*) from {ACCOUNT_SCORES} where as_of_date = ?",
+                in_schemas(
+                    connection,
+                    f"select count(*) from {{marts}}.{ACCOUNT_SCORES} where as_of_date = ?",
+                ),
                 [publication.as_of_date],
             ).fetchall()[0][0]
             for schema, view in _views(connection):
@@ -730,12 +809,13 @@ def _write_row(
     """Insert the rows into the candidate, fold its write-ahead log in and close it."""
     connection = duckdb.connect(str(settings.candidate))
     try:
+        marts = _quote(marts_schema(connection))
         connection.execute("begin transaction")
-        _insert(connection, PUBLICATIONS, ROW_COLUMNS, [publication.row()])
+        _insert(connection, f"{marts}.{PUBLICATIONS}", ROW_COLUMNS, [publication.row()])
         if checks:
             columns = ("publication_id", *(each.name for each in fields(GateCheck)))
             rows = [[publication.publication_id, *check.row()] for check in checks]
-            _insert(connection, PUBLICATION_CHECKS, columns, rows)
+            _insert(connection, f"{marts}.{PUBLICATION_CHECKS}", columns, rows)
         connection.execute("commit")
         connection.execute("checkpoint")
     finally:

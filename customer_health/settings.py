@@ -76,10 +76,35 @@ _NUMBER_VARS = {
     "single_thread_percent": "percent",
 }
 _MOST = {"percent": 100}
-_NAME_VARS = ("raw_database", "raw_schema")
+_NAME_VARS = ("raw_database", "raw_schema", "connector_database")
 _CODE_VARS = ("publication_id", "run_id")
-_SWITCH_VARS = ("publishing", "allow_full_refresh")
-_OTHER_VARS = ("reporting_currency", "naive_timezone")
+_SWITCH_VARS = ("publishing", "allow_full_refresh", "time_spine")
+_OTHER_VARS = {
+    "reporting_currency": "currency",
+    "naive_timezone": "zone",
+    "connector_schemas": "map of schemas",
+    "connector_columns": "map of columns",
+    "customer_stages": "list of stages",
+}
+# Domains that a connector can fill, and the raw tables that each vendor's connector fills there;
+# the macro connectors() says the same to dbt.
+_CRM_TABLES = ("crm_accounts", "crm_contacts", "crm_opportunities", "crm_touchpoints")
+_BILLING_TABLES = ("billing_subscriptions", "billing_invoices")
+_PRODUCT_TABLES = ("product_users", "product_events")
+CONNECTORS: dict[str, dict[str, tuple[str, ...]]] = {
+    "crm": dict.fromkeys(("hubspot", "salesforce"), _CRM_TABLES),
+    "support": dict.fromkeys(("zendesk", "intercom"), ("support_tickets",)),
+    "billing": dict.fromkeys(("stripe", "chargebee"), _BILLING_TABLES),
+    "product": {
+        **dict.fromkeys(("segment", "mixpanel", "pendo", "posthog"), _PRODUCT_TABLES),
+        "amplitude": ("product_events",),  # it has no table of users
+    },
+    "surveys": dict.fromkeys(("pendo", "delighted", "qualtrics", "zendesk"), ("survey_responses",)),
+}
+_CONNECTOR_VARS = {f"{domain}_connector": tuple(found) for domain, found in CONNECTORS.items()}
+VENDORS = frozenset(vendor for found in CONNECTORS.values() for vendor in found)
+_STAGE = re.compile(r"[A-Za-z0-9 _.&/()-]{1,100}")
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_$. ]{0,199}")
 
 
 def today() -> date:
@@ -99,6 +124,11 @@ def parse_date(text: str, name: str) -> date:
         except ValueError:
             pass
     raise UsageError(f"{name}: {text!r} is no date; write it as YYYY-MM-DD, like 2026-06-30")
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a text may be written as the name of a schema in a variable."""
+    return _IDENTIFIER.fullmatch(text) is not None
 
 
 def parse_version(text: str, name: str) -> str:
@@ -307,6 +337,16 @@ class Settings:
             for table, default in RAW_TABLES.items()
         }
 
+    def connected(self) -> dict[str, str]:
+        """Raw tables that a connector fills in this deployment, and the vendor of each."""
+        chosen = {domain: self.project_vars.get(f"{domain}_connector") for domain in CONNECTORS}
+        return {
+            table: vendor
+            for domain, vendor in chosen.items()
+            if vendor is not None
+            for table in CONNECTORS[domain][vendor]
+        }
+
     def own_staging(self) -> set[str]:
         """Raw tables whose staging model this project replaces by one of its own.
 
@@ -375,11 +415,19 @@ def _keep_bytes(environ: Mapping[str, str]) -> int | None:
         return None
     if re.fullmatch(r"\d{1,18}", text):
         return int(text)
-    size = _SIZE.fullmatch(text)
+    size = size_in_bytes(text)
     if size is None:
         raise UsageError(
             f"CUSTOMER_HEALTH_KEEP_BYTES: {text!r} is no size; write it as 20GB, or as bytes"
         )
+    return size
+
+
+def size_in_bytes(text: str) -> int | None:
+    """A size written like 8GB or 1.5 GiB; None where it is written otherwise."""
+    size = _SIZE.fullmatch(text)
+    if size is None:
+        return None
     number, unit, binary = size.groups()
     return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(unit.upper() or " "))
 
@@ -398,10 +446,26 @@ def _refuse_unsafe_path(folder: Path, name: str) -> None:
         )
 
 
+def var_types() -> dict[str, str]:
+    """The type of each of our variables, by its name without the prefix.
+
+    This is where a type is declared: `validate_vars` goes by it, and docs/configuring.md shows it.
+    """
+    switches = (f"using_{table}" for table in RAW_TABLES if table != "crm_accounts")
+    return {
+        **dict.fromkeys(_DATE_VARS, "date"),
+        **dict.fromkeys(_NUMBER_VARS, "integer"),
+        **dict.fromkeys(_NAME_VARS, "identifier"),
+        **dict.fromkeys(_CODE_VARS, "code"),
+        **dict.fromkeys((*_SWITCH_VARS, *switches), "boolean"),
+        **dict.fromkeys(_CONNECTOR_VARS, "vendor"),
+        **_OTHER_VARS,
+    }
+
+
 def known_vars() -> set[str]:
     """Names of all our variables, without the prefix."""
-    named = (*_DATE_VARS, *_NUMBER_VARS, *_NAME_VARS, *_CODE_VARS, *_SWITCH_VARS, *_OTHER_VARS)
-    return {*named, *(f"using_{table}" for table in RAW_TABLES if table != "crm_accounts")}
+    return set(var_types())
 
 
 def validate_vars(found: Mapping[str, Any]) -> None:
@@ -434,33 +498,73 @@ def validate_vars(found: Mapping[str, Any]) -> None:
 def _expected_form(name: str, value: Any) -> str | None:
     """The form that the variable should have had; None when it has it."""
     text = str(value)
-    if name in _DATE_VARS:
-        if _DATE.fullmatch(text):
-            try:
-                date.fromisoformat(text)
-                return None
-            except ValueError:
-                pass
-        return "a date like 2026-06-30"
-    if name in _NUMBER_VARS:
-        unit = _NUMBER_VARS[name]
-        most = _MOST.get(unit, 99_999)
-        is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
-        return None if is_count else f"a whole number of {unit}, 0 to {most}"
-    if name in _CODE_VARS:
-        has_form = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_:.-]{1,64}", value)
-        return None if has_form else "letters, digits and -_:. only, at most 64"
-    if name in _SWITCH_VARS:
-        return None if isinstance(value, bool) else "true or false"
-    if name in _NAME_VARS:
-        return None if _IDENTIFIER.fullmatch(text) else "a plain identifier"
-    if name == "reporting_currency":
-        return None if re.fullmatch(r"[A-Z]{3}", text) else "a currency code like USD"
-    if name == "naive_timezone":
-        return None if re.fullmatch(r"[A-Za-z0-9_+/-]{1,64}", text) else "a time zone name"
-    if name.startswith("using_"):
-        return None if isinstance(value, bool) else "true or false"
-    return None
+    match var_types()[name]:
+        case "date":
+            return None if _is_date(text) else "a date like 2026-06-30"
+        case "integer":
+            unit = _NUMBER_VARS[name]
+            most = _MOST.get(unit, 99_999)
+            is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+            return None if is_count else f"a whole number of {unit}, 0 to {most}"
+        case "boolean":
+            return None if isinstance(value, bool) else "true or false"
+        case "identifier":
+            return None if _IDENTIFIER.fullmatch(text) else "a plain identifier"
+        case "code":
+            has_form = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_:.-]{1,64}", value)
+            return None if has_form else "letters, digits and -_:. only, at most 64"
+        case "currency":
+            return None if re.fullmatch(r"[A-Z]{3}", text) else "a currency code like USD"
+        case "zone":
+            return None if re.fullmatch(r"[A-Za-z0-9_+/-]{1,64}", text) else "a time zone name"
+        case "vendor":
+            vendors = _CONNECTOR_VARS[name]
+            return None if value in vendors else " or ".join(vendors)
+        case "map of schemas":
+            return None if _are_schemas(value) else "vendors and their schemas, like {hubspot: crm}"
+        case "map of columns":
+            return None if _are_columns(value) else "like {crm_accounts: {plan: property_plan}}"
+        case "list of stages":
+            return None if _are_stages(value) else "a list of stages, like [customer, evangelist]"
+        case other:
+            raise ValueError(f"no form is known for the type {other} of {PREFIX}{name}")
+
+
+def _is_date(text: str) -> bool:
+    """Whether a text is a date written as YYYY-MM-DD."""
+    try:
+        return bool(_DATE.fullmatch(text)) and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _are_schemas(value: Any) -> bool:
+    """Whether a value names schemas of vendors."""
+    return isinstance(value, Mapping) and all(
+        vendor in VENDORS and isinstance(schema, str) and _IDENTIFIER.fullmatch(schema)
+        for vendor, schema in value.items()
+    )
+
+
+def _are_columns(value: Any) -> bool:
+    """Whether a value names columns of vendors' tables for columns of raw tables."""
+    return isinstance(value, Mapping) and all(
+        (table in RAW_TABLES or table == "account_links")
+        and isinstance(columns, Mapping)
+        and all(
+            isinstance(name, str) and isinstance(own, str) and _COLUMN.fullmatch(own)
+            for name, own in columns.items()
+        )
+        and (table != "account_links" or columns.keys() <= VENDORS)
+        for table, columns in value.items()
+    )
+
+
+def _are_stages(value: Any) -> bool:
+    """Whether a value lists stages or types of a CRM's accounts."""
+    return isinstance(value, list) and all(
+        isinstance(stage, str | int) and _STAGE.fullmatch(str(stage)) for stage in value
+    )
 
 
 def _path_from(environ: Mapping[str, str], name: str) -> Path | None:

@@ -162,8 +162,8 @@ def read_status(settings: Settings) -> Status:
         is_old=is_old,
         kept=kept,
         running=live_holder(settings.lock),
-        last_run=_last_run(settings),
-        last_refusal=_last_run(settings, "refused"),
+        last_run=last_run(settings),
+        last_refusal=last_run(settings, "refused"),
         problems=problems,
         remarks=remarks,
         data_docs=str(docs) if docs.is_file() else None,
@@ -297,7 +297,7 @@ def _count_actions(reader: Reader, as_of: date) -> ActionCounts | None:
     return ActionCounts(int(waiting), int(overdue or 0), week, int(csms), int(over or 0))
 
 
-def _last_run(settings: Settings, result: str | None = None) -> dict[str, Any] | None:
+def last_run(settings: Settings, result: str | None = None) -> dict[str, Any] | None:
     """How the last run that ended came out, or the last with this result among those kept.
 
     Commands that were only called in the wrong way are left out: they say nothing about the data.

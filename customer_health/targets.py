@@ -47,7 +47,7 @@ def rendered_output(
     output = _output(settings, environ)
     if output is None:
         return None
-    return {key: _rendered(value, environ) for key, value in output.items()}
+    return {key: rendered(value, environ) for key, value in output.items()}
 
 
 def postgres_target(
@@ -79,7 +79,7 @@ def _output(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any] | 
     for folder in folders:
         profile = _read(folder / "profiles.yml").get(str(project.get("profile")))
         if isinstance(profile, dict):
-            name = settings.target or _rendered(profile.get("target", "default"), environ)
+            name = settings.target or rendered(profile.get("target", "default"), environ)
             output = (profile.get("outputs") or {}).get(name)
             return output if isinstance(output, dict) else None
     return None
@@ -94,7 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _rendered(value: Any, environ: Mapping[str, str]) -> Any:
+def rendered(value: Any, environ: Mapping[str, str] = os.environ) -> Any:
     """A value of a profile, with its calls of env_var carried out.
 
     Raises:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from rich.console import Console
 
 from customer_health import demo
-from customer_health.dbt import release_connections
+from customer_health.dbt import run_dbt
+from customer_health.errors import HealthError
+from customer_health.progress import Reporter
+from customer_health.settings import Settings
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 # They speak of runs and not of scored dates, and a run in steps reads other days than one that
@@ -26,10 +29,18 @@ class Warehouse:
     """A home of its own with a copy of the raw tables, and dbt runs in it.
 
     variables: the project variables (without prefix) of every build.
+    project: folder of the dbt project; this one unless a test has another.
     """
 
-    def __init__(self, home: Path, raw_tables: Path, variables: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        raw_tables: Path,
+        variables: Mapping[str, Any],
+        project: Path = PROJECT_DIR,
+    ) -> None:
         self.home = home
+        self.project = project
         self.variables = dict(variables)
         shutil.copytree(raw_tables, home / "raw")
         self.read_raw("true")
@@ -45,28 +56,24 @@ class Warehouse:
             )
 
     def build(self, as_of: date, *arguments: str, **variables: Any) -> None:
-        """Build all seeds and models; tests are run elsewhere."""
-        from dbt.cli.main import dbtRunner
+        """Build all seeds and models; tests are run elsewhere.
 
-        named = self.variables | {"as_of_date": str(as_of)} | variables
-        given = {f"customer_health__{name}": value for name, value in named.items()}
-        os.environ["CUSTOMER_HEALTH_HOME"] = str(self.home)
-        result = dbtRunner().invoke(
-            [
-                "--quiet",
+        As a run does it: dbt would parse the project anew for each other date.
+        """
+        try:
+            outcome = run_dbt(
+                Settings(self.project, self.home),
                 "build",
-                *("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"),
-                *("--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)),
-                *("--target-path", str(self.home / "target"), "--log-path", str(self.home / "log")),
-                *("--vars", json.dumps(given)),
-                *arguments,
-            ]
-        )
-        release_connections()
-        if not result.success:
-            failed = getattr(result.result, "results", [])
-            messages = [f"{node.node.name}: {node.message}" for node in failed if node.message]
-            raise AssertionError(f"{result.exception} {messages}")
+                variables=self.variables | {"as_of_date": str(as_of)} | variables,
+                run_dir=Path(tempfile.mkdtemp(prefix="run_", dir=self.home)),
+                reporter=Reporter(Console(stderr=True), quiet=True),
+                arguments=["--exclude-resource-type", "test", *arguments],
+            )
+        except HealthError as refusal:
+            raise AssertionError(refusal.message) from refusal
+        failed = [node for node in outcome.nodes if node.failed]
+        if failed or not outcome.nodes:
+            raise AssertionError([f"{node.name}: {node.message}" for node in failed])
 
     def rows(self) -> Rows:
         """All rows of all marts, as text in a fixed order."""

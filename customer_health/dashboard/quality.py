@@ -34,6 +34,8 @@ KINDS = {
 }
 # In the order in which a source is asked: macros/sources tells what each one means exactly.
 REASONS = {
+    "unmatched_account": "the other system's account is none of the CRM",
+    "ambiguous_account": "the other system's account may be several of the CRM",
     "null_key": "no id",
     "uncastable": "a value cannot be read",
     "naive_timestamp": "a time without a zone",

@@ -22,10 +22,10 @@ import numpy.typing as npt
 from customer_health.anchors import score_values
 from customer_health.errors import HealthError, UsageError
 from customer_health.policy import ANY, CHURN_PROBABILITY, INTERCEPT, Row, read_seed
+from customer_health.publication import in_schemas
 from customer_health.validation.figures import as_reader
 from customer_health.warehouses import Reader
 
-SCHEMA = "customer_health"
 TEST_SHARE = 3  # by default the last third of the months is kept to test on
 
 Floats = npt.NDArray[np.float64]
@@ -242,14 +242,14 @@ def read_observations(
         HealthError: when no window is over yet.
     """
     parameters = {"scorecard": scorecard, "lead": lead_days, "horizon": horizon_days}
-    frame = connection.execute(_OBSERVATIONS, parameters).fetchnumpy()
+    frame = connection.execute(in_schemas(connection, _OBSERVATIONS), parameters).fetchnumpy()
     count = len(frame["account_id"])
     if not count:
         raise HealthError(
             f"no score of {scorecard} is followed by {lead_days} + {horizon_days} known days: "
             "build more history, or choose a shorter --lead or --horizon"
         )
-    cells = connection.execute(_METRIC_VALUES, parameters).fetchnumpy()
+    cells = connection.execute(in_schemas(connection, _METRIC_VALUES), parameters).fetchnumpy()
     metrics = tuple(sorted(set(cells["metric_key"])))
     values = np.full((count, len(metrics)), np.nan)
     place = {metric: number for number, metric in enumerate(metrics)}
@@ -298,7 +298,7 @@ def read_observations(
     )
 
 
-_LABELLED = f"""
+_LABELLED = """
     labelled as (
         select
             account_id,
@@ -310,7 +310,7 @@ _LABELLED = f"""
             churn_probability,
             coalesce(days_to_churn < $lead + $horizon, false) as is_churned,
             row_number() over (order by as_of_date, account_id) as row_number
-        from {SCHEMA}.val_health__observations
+        from {marts}.val_health__observations
         where
             is_in_force
             and scorecard_key = $scorecard
@@ -332,7 +332,7 @@ _METRIC_VALUES = f"""
                 then metric_scores.metric_value
         end as metric_value
     from labelled
-    inner join {SCHEMA}.fct_health__metric_scores as metric_scores
+    inner join {{marts}}.fct_health__metric_scores as metric_scores
         on
             labelled.account_id = metric_scores.account_id
             and labelled.as_of_date = metric_scores.as_of_date

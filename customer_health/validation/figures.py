@@ -23,7 +23,6 @@ from customer_health.settings import Settings
 from customer_health.warehouses import Reader
 from customer_health.warehouses.duckdb import DuckDBReader
 
-SCHEMA = "customer_health"
 Row = dict[str, Any]
 
 OUT_OF_TIME = ("period", "out_of_time")

@@ -22,9 +22,10 @@ import duckdb
 
 from customer_health.errors import HealthError, UsageError
 from customer_health.progress import Reporter
+from customer_health.publication import in_schemas
 from customer_health.settings import Settings
 from customer_health.validation import poison
-from customer_health.validation.figures import SCHEMA, Figures
+from customer_health.validation.figures import Figures
 from customer_health.validation.leak_tests import LeakTest, skipped
 
 STORED = "fct_health__account_scores"
@@ -197,7 +198,7 @@ def _judge_travel(day: date, stored: Rows, clean: Rows) -> LeakTest:
 # -- may it, and when --------------------------------------------------------------------------
 def _cannot_rebuild(settings: Settings) -> str | None:
     """Why the date cannot be built again beside the home folder; None when it can."""
-    from customer_health.targets import _output, _rendered
+    from customer_health.targets import _output, rendered
 
     output = _output(settings, os.environ)
     if output is None or output.get("type") != "duckdb":
@@ -205,8 +206,8 @@ def _cannot_rebuild(settings: Settings) -> str | None:
     scratch = "/scratch-of-validate"
     environment = {**os.environ, "CUSTOMER_HEALTH_HOME": scratch}
     attached = [each for each in output.get("attach") or [] if isinstance(each, dict)]
-    paths = {each.get("alias"): str(_rendered(each.get("path"), environment)) for each in attached}
-    for path in (str(_rendered(output.get("path"), environment)), *paths.values()):
+    paths = {each.get("alias"): str(rendered(each.get("path"), environment)) for each in attached}
+    for path in (str(rendered(output.get("path"), environment)), *paths.values()):
         if not path.startswith(f"{scratch}/"):
             return (
                 "profiles.yml names a database that is not below CUSTOMER_HEALTH_HOME: a build "
@@ -262,13 +263,16 @@ def _choose_day(connection: Any, newest: date, day: date | None) -> date | None:
     stored = [
         row[0]
         for row in connection.execute(
-            f"""
-            select as_of_date
-            from {SCHEMA}.{STORED}
-            group by as_of_date
-            having count(health_score_exact) > 0
-            order by as_of_date
-            """
+            in_schemas(
+                connection,
+                f"""
+                select as_of_date
+                from {{marts}}.{STORED}
+                group by as_of_date
+                having count(health_score_exact) > 0
+                order by as_of_date
+                """,
+            )
         ).fetchall()
         if row[0].weekday() == SUNDAY
     ]
@@ -517,8 +521,11 @@ def _scores(connection: Any, day: date) -> Keyed:
     """Scores of a date."""
     return _keyed(
         connection.execute(
-            f"select account_id, scoring_version, scorecard_key, {', '.join(COMPARED)} "
-            f"from {SCHEMA}.{STORED} where as_of_date = ?",
+            in_schemas(
+                connection,
+                f"select account_id, scoring_version, scorecard_key, {', '.join(COMPARED)} "
+                f"from {{marts}}.{STORED} where as_of_date = ?",
+            ),
             [day],
         ).fetchall(),
         3,
@@ -529,8 +536,11 @@ def _metrics(connection: Any, day: date) -> Keyed:
     """Metrics of a date."""
     return _keyed(
         connection.execute(
-            "select account_id, scoring_version, scorecard_key, metric_key, metric_value, "
-            f"metric_score, value_state from {SCHEMA}.{METRICS} where as_of_date = ?",
+            in_schemas(
+                connection,
+                "select account_id, scoring_version, scorecard_key, metric_key, metric_value, "
+                f"metric_score, value_state from {{marts}}.{METRICS} where as_of_date = ?",
+            ),
             [day],
         ).fetchall(),
         4,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from customer_health import places
 from customer_health.errors import HealthError
 from customer_health.settings import Settings
 
@@ -130,6 +131,17 @@ class Warehouse(ABC):
     @abstractmethod
     def marts_schema(self) -> str | None:
         """Schema of the candidate's marts; None for the name that the gate takes by itself."""
+
+    def check_places(self, nodes: Mapping[str, Any]) -> None:
+        """Refuse a project whose names of marts and snapshots this engine would not find.
+
+        Args:
+            nodes: nodes of the parsed project by unique id.
+
+        Raises:
+            HealthError: naming the first that is elsewhere.
+        """
+        places.refuse_other_places(nodes, self.engine)
 
     # -- the candidate ---------------------------------------------------------------------------
     @abstractmethod

@@ -25,6 +25,10 @@ class DuckDBReader(Reader):
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._schemas = {
+            "{marts}": files.marts_schema(connection),
+            "{snapshots}": files.snapshots_schema(connection),
+        }
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a query."""
@@ -49,16 +53,16 @@ class DuckDBReader(Reader):
 
     def _asked(self, sql: str, values: Sequence[Any]) -> duckdb.DuckDBPyConnection:
         """The connection, with the answer to a query to be fetched."""
-        written = sql.replace("{marts}", files.MARTS_SCHEMA)
-        written = written.replace("{snapshots}", files.SNAPSHOTS_SCHEMA)
-        return self._connection.execute(written, list(values))
+        for name, schema in self._schemas.items():
+            sql = sql.replace(name, f'"{schema}"')
+        return self._connection.execute(sql, list(values))
 
     def has(self, mart: str) -> bool:
         """Whether the file has it as a table."""
         return bool(
             self._connection.execute(
                 "select 1 from duckdb_tables() where schema_name in (?, ?) and table_name = ?",
-                [files.MARTS_SCHEMA, files.SNAPSHOTS_SCHEMA, mart],
+                [*self._schemas.values(), mart],
             ).fetchall()
         )
 
@@ -111,8 +115,15 @@ class DuckDBWarehouse(Warehouse):
             )
         raise HealthError(f"there is no candidate ({path}): run `customer-health run`")
 
-    def marts_schema(self) -> None:
-        """The gate knows the schema of the file."""
+    def marts_schema(self) -> str | None:
+        """The schema of the candidate that holds the marts; None while there is no candidate."""
+        if not self.settings.candidate.exists():
+            return None
+        connection = duckdb.connect(str(self.settings.candidate), read_only=True)
+        try:
+            return files.marts_schema(connection)
+        finally:
+            connection.close()
 
     def read_candidate(self) -> CandidateFacts:
         """Facts of the file."""

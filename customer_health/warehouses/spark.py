@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from customer_health import rollback
 from customer_health.errors import HealthError
+from customer_health.places import refuse_other_places
 from customer_health.publication import (
     KEEP,
     LEAST_KEPT,
@@ -130,6 +131,10 @@ class SparkWarehouse(SchemaWarehouse):
     def marts_schema(self) -> str:
         """That of the target."""
         return self._marts
+
+    def check_places(self, nodes: Mapping[str, Any]) -> None:
+        """Only the schema of the target, and the one that dbt's own rule makes of it."""
+        refuse_other_places(nodes, self.engine, self._marts, self._snapshots)
 
     # -- the candidate ---------------------------------------------------------------------------
     def read_candidate(self) -> CandidateFacts:

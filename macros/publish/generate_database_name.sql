@@ -1,8 +1,8 @@
 {#- Where a node is built.
 
     In this project on DuckDB the marts and the snapshots go to the attached database `marts`
-    (candidate.duckdb), so that publishing is a copy of one file. dbt calls this macro only for
-    the root project: an installed package follows the user's own rule.
+    (candidate.duckdb), so that publishing is a copy of one file. dbt calls this macro for our nodes
+    in a project that installs us too, and not that project's own; what it sets as +database wins.
 
     custom_database_name: text or none, from `+database`
     node: the node, for its place in the folders

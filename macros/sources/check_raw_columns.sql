@@ -7,7 +7,9 @@
     {%- if execute -%}
         {%- if not types -%}
             {{ exceptions.raise_compiler_error(
-                'raw table ' ~ table ~ ' does not exist: load it'
+                'raw table ' ~ table ~ ' does not exist: load it as '
+                ~ customer_health.raw_table(table)
+                ~ ' (customer_health__raw_database and customer_health__raw_schema say where)'
                 ~ (
                     ', or set customer_health__using_' ~ table ~ ': false'
                     if table != 'crm_accounts' else ''

@@ -7,7 +7,13 @@
 {% macro counted_rows(table) -%}
 final as (
     select
-        case when rejection_reason is not null then row_key end as row_key,
+        case
+            {%- if customer_health.is_mapped_table(table) %}
+            when rejection_reason in ('unmatched_account', 'ambiguous_account')
+                then coalesce(account_id, row_key)
+            {%- endif %}
+            when rejection_reason is not null then row_key
+        end as row_key,
         rejection_reason,
         cast(count(*) as {{ dbt.type_bigint() }}) as row_count,
         {{ customer_health.newest_at(table) }} as newest_at

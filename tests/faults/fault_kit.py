@@ -229,6 +229,17 @@ class Started:
                     found.append(int(stat.parent.name))
         return found
 
+    def left_behind(self, seconds: float = 5.0) -> list[int]:
+        """Ids of its processes that still run some time after it ended.
+
+        Python's own tracker of semaphores, which dbt's locks start, ends when it sees that its
+        parent is gone: on a busy machine a moment later.
+        """
+        give_up_at = time.monotonic() + seconds
+        while (left := self.descendants()) and time.monotonic() < give_up_at:
+            time.sleep(0.05)
+        return left
+
     def kill(self) -> None:
         """`kill -9` of the command and of whatever it started."""
         with contextlib.suppress(ProcessLookupError):

@@ -62,7 +62,7 @@ def test_a_stopped_run_leaves_no_lock_no_process_and_the_copy(
         running.process.send_signal(number)
         code = running.process.wait(STOP_GRACE_SECONDS + 10)
         took = time.monotonic() - stopped_at
-        left = running.descendants()
+        left = running.left_behind()
     done = Done((command,), code, "", running.told(), before)
     assert code == 128 + number, done.stderr
     assert took < STOP_GRACE_SECONDS + 5

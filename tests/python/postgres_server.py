@@ -33,6 +33,7 @@ _TYPES = {
     "TIMESTAMP WITH TIME ZONE": "timestamptz",
     "DATE": "date",
     "BOOLEAN": "boolean",
+    "JSON": "jsonb",
 }
 
 

@@ -497,6 +497,7 @@ def test_healthy_marts_pass(candidate: Gate, tmp_path: Path) -> None:
         "score_drift",
         "band_drift",
         "orphan_share",
+        "unmatched_share",
         "rejected_share",
     }
     assert {check.table for check in report.checks} == {
@@ -672,8 +673,38 @@ def test_sources_with_many_orphans_or_rejected_rows_are_named(candidate: Gate) -
     ):
         report = candidate(statement)
         assert report.status == "passed"
-        assert {check.rule for check in report.warnings} == {"orphan_share", "rejected_share"}
+        assert {check.rule for check in report.warnings} == {
+            "orphan_share",
+            "unmatched_share",
+            "rejected_share",
+        }
         assert all(said in check.observed for check in report.warnings)
+
+
+def test_a_connector_whose_accounts_are_not_those_of_the_crm_is_named(candidate: Gate) -> None:
+    """Rows without an account are no bad rows, unless they are most of them."""
+    rows, rejected = "customer_health.fct_health__source_rows", "fct_health__rejected_rows"
+    more = f"""
+        insert into {rows} values
+            ('support_tickets', date '2026-06-30', 1000, 501, 0),
+            ('product_events', date '2026-06-30', 1000, 500, 0);
+        create table customer_health.{rejected} as
+        select * from (values
+            ('support_tickets', 'unmatched_account', 400, date '2026-06-30'),
+            ('support_tickets', 'ambiguous_account', 101, date '2026-06-30'),
+            ('product_events', 'unmatched_account', 500, date '2026-06-30'),
+            ('product_events', 'unmatched_account', 500, date '2026-06-29')
+        ) as found (source_table, rejection_reason, row_count, last_seen_date)
+    """
+    bad = _bad(candidate(more))
+    place = ("unmatched_share", "fct_health__source_rows", "unmatched_count")
+    assert {found: check.sample_keys for found, check in bad.items()} == {
+        place: ["support_tickets"]
+    }
+    assert bad[place].observed == (
+        "support_tickets has 501 of 1000 rows whose account is not found in the CRM "
+        "(dim_health__account_links)"
+    )
 
 
 # -- could not check ---------------------------------------------------------------------------

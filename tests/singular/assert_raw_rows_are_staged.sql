@@ -13,7 +13,7 @@
 with
 
 {% for table in ns.tables %}
-raw_{{ table }} as (select * from {{ source('customer_health_raw', table) }}),
+raw_{{ table }} as (select * from {{ customer_health.raw_table(table) }}),
 
 staged_{{ table }} as (select * from {{ ref('stg_health__' ~ table) }}),
 

@@ -68,10 +68,7 @@ eligible as (
         case when days_to_churn < window_end_days then 1 else 0 end as is_churned
     from in_windows
     where
-        follow_up_days >= window_end_days
-        and not is_in_notice
-        and coalesce(days_to_churn >= lead_days, true)
-        and not (is_involuntary and days_to_churn < window_end_days)
+        {{ customer_health.is_counted_in_window() | indent(8) }}
 ),
 
 final as (
