@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 _CALL = re.compile(r"^\{\{ ((?:\w+\.)?test_\w+)\(\*\*_dbt_generic_test_kwargs\) \}\}$")
+_MODEL = re.compile(r"\{\{ (get_where_subquery\([^{}]+\)) \}\}")
 _CONFIG = re.compile(r"\{\{ config\([^{}]*\) \}\}$")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NO_TEXT = {"none", "true", "false"}  # what Jinja would take for a value
@@ -90,6 +91,7 @@ def _is_plain(node: Any) -> bool:
         all(getattr(node.config, name) == value for name, value in _DEFAULTS.items())
         and _NAME.fullmatch(node.name) is not None
         and _CALL.match(_CONFIG.sub("", node.raw_code.strip())) is not None
+        and _MODEL.fullmatch(str(metadata.kwargs.get("model"))) is not None
         # dbt takes a column name as it stands only where a test is alone
         and _NAME.fullmatch(str(column)) is not None
         and str(column).lower() not in _NO_TEXT
@@ -107,7 +109,7 @@ def _together(parent: str, tests: list[Any]) -> Any:
     node.column_name = None
     node.attached_node = parent
     node.test_metadata.name = "together"
-    node.test_metadata.kwargs = {"tests": [test.test_metadata.kwargs for test in tests]}
+    node.test_metadata.kwargs = {"tests": [_without_model(test) for test in tests]}
     node.depends_on.nodes = _united(test.depends_on.nodes for test in tests)
     node.depends_on.macros = _united(test.depends_on.macros for test in tests)
     node.refs = _united(test.refs for test in tests)
@@ -116,15 +118,23 @@ def _together(parent: str, tests: list[Any]) -> Any:
     return node
 
 
+def _without_model(test: Any) -> dict[str, Any]:
+    """Arguments of a test but its model, which dbt would compile as a template of its own."""
+    kwargs: dict[str, Any] = test.test_metadata.kwargs
+    return {name: value for name, value in kwargs.items() if name != "model"}
+
+
 def _statement(tests: list[Any]) -> str:
     """One row per test that fails."""
     parts = []
     for place, test in enumerate(tests):
         call = _CALL.match(_CONFIG.sub("", test.raw_code.strip()))
-        assert call is not None
+        model = _MODEL.fullmatch(test.test_metadata.kwargs["model"])
+        assert call is not None and model is not None
+        arguments = f"model={model.group(1)}, **_dbt_generic_test_kwargs['tests'][{place}]"
         parts.append(
             f"select '{test.name}' as failed_test, count(*) as failed_rows from (\n"
-            f"{{{{ {call.group(1)}(**_dbt_generic_test_kwargs['tests'][{place}]) }}}}\n"
+            f"{{{{ {call.group(1)}({arguments}) }}}}\n"
             f") as found_{place}"
         )
     together = "\nunion all\n".join(parts)
