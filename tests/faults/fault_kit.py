@@ -1,6 +1,7 @@
 """What every fault test uses: the real command line on a home of its own, and what to expect.
 
-`run` calls the command line in a process of its own, as a person or a scheduler does.
+`run` calls the command line in a process of its own, as a person or a scheduler does. `started`
+lets a test go on meanwhile, signal it or kill it.
 `assert_refused` and `assert_accepted` look at its exit code, its words and at the published copy.
 Both also find the text `says` of the test's `fault` mark in the output: docs/reliability.md shows
 that text, and so it cannot drift from what is really said.
@@ -24,6 +25,7 @@ from typing import Any
 
 import duckdb
 from fault_marks import found_in
+from forked import run_module
 
 from customer_health import demo
 from customer_health.dbt import PARSED_VARIABLE
@@ -192,14 +194,19 @@ def run(
         prefix: a command before the command, such as `unshare`.
     """
     before = readers_have(home)
-    ended = subprocess.run(
-        [*prefix, *command_line(home, *arguments, project=project)],
-        cwd=PROJECT_DIR,
-        env=environment(home, env),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = command_line(home, *arguments, project=project)
+    if prefix:
+        ended = subprocess.run(
+            [*prefix, *command],
+            cwd=PROJECT_DIR,
+            env=environment(home, env),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    else:
+        _, _, module, *given = command
+        ended = run_module(module, given, cwd=PROJECT_DIR, env=environment(home, env))
     return Done(arguments, ended.returncode, ended.stdout, ended.stderr, before)
 
 
@@ -292,13 +299,11 @@ def run_dbt(home: Path, *arguments: str, project: Path | None = None) -> Done:
     In a copy of the project its artefacts go there; this repository is left alone.
     """
     before = readers_have(home)
-    ended = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *arguments],
+    ended = run_module(
+        "dbt.cli.main",
+        arguments,
         cwd=project or PROJECT_DIR,
         env=dbt_environment(home, keeps_target=project is None),
-        capture_output=True,
-        text=True,
-        check=False,
     )
     return Done(arguments, ended.returncode, ended.stdout, ended.stderr, before)
 

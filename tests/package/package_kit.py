@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import yaml
+from forked import run_module
 
 from customer_health import demo
 from customer_health.dbt import release_connections
@@ -202,13 +203,9 @@ class Deployment:
     def health(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `customer-health` in the project."""
         with self.environment() as environment:
-            return subprocess.run(
-                [sys.executable, "-m", "customer_health", *arguments],
-                cwd=self.project,
-                env={**environment, "PYTHONPATH": str(REPO)},
-                capture_output=True,
-                text=True,
-                check=False,
+            more = {"PYTHONPATH": str(REPO)}
+            return run_module(
+                "customer_health", arguments, cwd=self.project, env={**environment, **more}
             )
 
     @contextmanager

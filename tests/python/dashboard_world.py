@@ -10,8 +10,6 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
@@ -20,6 +18,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from forked import run_module
 
 from customer_health.settings import Settings
 from customer_health.warehouses import Reader, warehouse_of
@@ -42,11 +41,8 @@ def published_home(folders: pytest.TempPathFactory) -> Path:
     with (folder / "dashboard-home.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "published.duckdb").exists():
-            command = [str(Path(sys.executable).with_name("customer-health")), "--home", str(home)]
-            subprocess.run(
-                [*command, "demo", "--accounts", str(ACCOUNTS)],
-                cwd=PROJECT, check=True, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+            arguments = ("--home", str(home), "demo", "--accounts", str(ACCOUNTS))
+            run_module("customer_health", arguments, cwd=PROJECT, env=os.environ).check_returncode()
     return home
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from forked import run_module
 
 from customer_health import erase, publication
 from customer_health.demo import create_landing
@@ -199,15 +199,8 @@ SECRETS = {
 
 
 def command_line(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "customer_health", "--home", str(home), *arguments]
-    return subprocess.run(
-        command,
-        cwd=PROJECT_DIR,
-        env=os.environ | SECRETS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    given = ("--home", str(home), *arguments)
+    return run_module("customer_health", given, cwd=PROJECT_DIR, env=os.environ | SECRETS)
 
 
 def plant(home: Path) -> str:

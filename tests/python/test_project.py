@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from forked import run_module
 
 from customer_health import demo
 
@@ -27,17 +27,12 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def command_line(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "customer_health", "--home", str(home), *arguments]
-    return subprocess.run(
-        command, cwd=PROJECT_DIR, env=environment(home), capture_output=True, text=True, check=False
-    )
+    given = ("--home", str(home), *arguments)
+    return run_module("customer_health", given, cwd=PROJECT_DIR, env=environment(home))
 
 
 def run_dbt(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dbt.cli.main", *arguments]
-    return subprocess.run(
-        command, cwd=PROJECT_DIR, env=environment(home), capture_output=True, text=True, check=False
-    )
+    return run_module("dbt.cli.main", arguments, cwd=PROJECT_DIR, env=environment(home))
 
 
 def dbt_results(home: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ import duckdb
 import pytest
 import yaml
 from dashboard_world import PROJECT, published_home, reading
+from forked import run_module
 from test_dashboard_bi import ask as ask_bi
 
 from customer_health.dashboard import portfolio
@@ -84,10 +85,7 @@ def stranger(home, tmp_path_factory) -> Path:
 
 
 def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return run_module(module, arguments, cwd=folder, env=os.environ)
 
 
 class Asker:

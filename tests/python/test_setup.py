@@ -17,6 +17,7 @@ import duckdb
 import postgres_server
 import pytest
 import yaml
+from forked import run_module
 from typer.testing import CliRunner, Result
 
 from customer_health import cli, demo
@@ -452,18 +453,12 @@ def test_init_overwrites_nothing(warehouse: Path, tmp_path: Path) -> None:
 # -- the whole way -------------------------------------------------------------------------------
 
 
-def in_project(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def in_project(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("CUSTOMER_HEALTH")
     }
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env=environment | {"PYTHONPATH": str(REPO), "COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    more = {"PYTHONPATH": str(REPO), "COLUMNS": "160"}
+    return run_module(module, arguments, cwd=folder, env=environment | more)
 
 
 @pytest.fixture(scope="module")
