@@ -1,9 +1,9 @@
 {#- A table on DuckDB: the old one is dropped and the new one made in one transaction, so that a
     query that fails leaves the old one.
 
-    dbt-duckdb makes a second table and renames both, which costs dbt more than most of our queries
-    cost DuckDB: each renaming collects all macros of the project anew (docs/performance.md). Nobody
-    reads the candidate while it is built, so there is nothing to keep in place meanwhile.
+    dbt-duckdb makes a second table and renames both, in more statements (docs/performance.md), and
+    dbt collects all macros of the project anew for each renaming. Nobody reads the candidate while it
+    is built, so there is nothing to keep in place meanwhile.
 
     It counts where this is the root project; in a project that installs us dbt takes its own. -#}
 {% materialization table, adapter='duckdb' %}
