@@ -3,8 +3,9 @@
 That import takes 4 of the 9 seconds of a short command, and tests give hundreds. So each test
 process keeps one that has imported it (this file as a script), and every command is a fork of it: a
 process of its own with the environment, folder, arguments and output that were asked for, which
-imports dbt and our modules and ends as `python -m` does. Commands that tests signal or kill are started in
-the usual way, as is one whose environment Python itself or the C library reads at its start.
+imports dbt and our modules and ends as `python -m` does. Commands that tests signal or kill are
+started in the usual way, as is one whose environment Python itself or the C library reads at its
+start.
 """
 
 from __future__ import annotations
