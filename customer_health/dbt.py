@@ -22,6 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from customer_health.errors import HealthError, first_line, what_the_machine_lacks
 from customer_health.progress import Reporter
 from customer_health.settings import PREFIX, Settings, validate_vars
@@ -404,9 +406,12 @@ def _home_to_parse_for(settings: Settings) -> str:
     folder = os.environ.get("DBT_PROFILES_DIR") or str(settings.project_dir)
     try:
         text = (Path(folder) / "profiles.yml").read_text(encoding="utf-8")
-    except OSError:
+        tokens = list(yaml.scan(text))
+    except (OSError, yaml.YAMLError):
         return str(settings.home)
-    if _HOME_VARIABLE in _HOME_AS_FOLDER.sub("", text):
+    # Values only: a comment may name the variable.
+    values = "\n".join(token.value for token in tokens if isinstance(token, yaml.ScalarToken))
+    if _HOME_VARIABLE in _HOME_AS_FOLDER.sub("", values):
         return str(settings.home)
     return str(settings.project_dir / "home")
 

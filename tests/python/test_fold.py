@@ -185,6 +185,18 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     yield before, folded
 
 
+def test_homes_share_the_parsed_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading all files of this project takes seconds, and a home changes nothing in them."""
+    monkeypatch.setenv(dbt.PARSED_VARIABLE, str(tmp_path))
+    words = []
+    for name in ("first", "second"):
+        settings = Settings.resolve(PROJECT_DIR, tmp_path / name, environ={})
+        settings.prepare()
+        dbt.parse(settings, {}, run_dir=tmp_path / name / "run")
+        words.append((tmp_path / name / "run" / "dbt.log").read_text())
+    assert ["Unable to do partial parsing" in each for each in words] == [True, False]
+
+
 def test_no_test_of_this_project_is_lost(parsed: Any) -> None:
     """Each is a node of its own or is told by the statement of exactly one node."""
     before, folded = parsed
