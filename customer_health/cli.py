@@ -30,7 +30,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from customer_health import __version__
+from customer_health import __version__, gate_process
 from customer_health.errors import (
     INTERRUPTED,
     REFUSED,
@@ -1781,5 +1781,6 @@ def _end_when_told(receiver: socket.socket, ended: threading.Event) -> None:
 
 def main() -> None:
     """Entry point of `customer-health`."""
+    gate_process.allow()
     with _stoppable():
         app(prog_name="customer-health", args=sys.argv[1:])

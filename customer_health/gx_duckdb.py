@@ -113,7 +113,7 @@ def open_context(
         folder: a copy of expectations/ that may be written to.
         url: SQLAlchemy URL of the database; without a password.
     """
-    with _quiet():
+    with quiet():
         enable()
         import great_expectations
 
@@ -131,7 +131,7 @@ def open_context(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without log lines and warnings: what matters is in the results."""
     logger = logging.getLogger("great_expectations")
     level = logger.level

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from customer_health import dbt, publication
+from customer_health import dbt, gate_process, publication
 from customer_health.errors import (
     HealthError,
     UsageError,
     from_database_error,
     from_os_error,
 )
+from customer_health.gate_process import Gates, Question
 from customer_health.lock import run_lock
 from customer_health.progress import Reporter
 from customer_health.publication import Publication
@@ -143,6 +144,22 @@ def run_all(settings: Settings, options: RunOptions, run: Run, reporter: Reporte
     as_of, backfill = resolve_dates(settings, options, reporter)
     run.as_of, run.is_backfill = as_of, backfill is not None
     run.accepts_volume = options.accept_volume
+    with gate_process.beside_or_here() as gates:
+        return _run_steps(settings, options, run, reporter, backfill, gates)
+
+
+def _run_steps(
+    settings: Settings,
+    options: RunOptions,
+    run: Run,
+    reporter: Reporter,
+    backfill: tuple[date, date] | None,
+    gates: Gates,
+) -> Publication:
+    """The steps of `run_all`, once dates and options are known."""
+    as_of = run.as_of
+    assert as_of is not None
+    variables = _build_variables(run, backfill, options.full_rebuild)
     with reporter.step("policy"):
         policy_hashes = check_policy(settings, as_of)
     take_back_history(settings, reporter)
@@ -164,18 +181,21 @@ def run_all(settings: Settings, options: RunOptions, run: Run, reporter: Reporte
     landed = Accepted()
     if landing_tables(settings):
         with reporter.step("landing gate"):
-            landed = run_gate(settings, "landing", as_of, run, last, reporter)
+            gates.ask(Question(settings, "landing", as_of, last, run.accepts_volume))
+            if gates.are_beside:
+                _read_project_ahead(settings, variables, run)
+            landed = take_answer(gates, run, reporter)
 
     _note_candidate(settings, run, "building", policy_hashes, landed)
     outcome: dbt.Outcome | None = None
     try:
         with reporter.step("dbt build"):
-            outcome = build(settings, as_of, backfill, options.full_rebuild, run, reporter)
+            outcome = build(settings, variables, options.full_rebuild, run, reporter)
     finally:
         state = "failed" if outcome is None else "built"
         _note_candidate(settings, run, state, policy_hashes, landed)
     _mention_warnings(outcome, reporter)
-    return publish_candidate(settings, run, policy_hashes, landed, last, reporter)
+    return publish_candidate(settings, run, policy_hashes, landed, last, reporter, gates)
 
 
 def publish_by_hand(settings: Settings, run: Run, reporter: Reporter) -> Publication:
@@ -205,7 +225,8 @@ def publish_by_hand(settings: Settings, run: Run, reporter: Reporter) -> Publica
         run.count_checks(state["checks_run"], state["checks_passed"])
     run.as_of = facts.as_of_date
     refuse_older(facts.as_of_date, last, is_backfill=run.is_backfill)
-    return publish_candidate(settings, run, policy_hashes, landed, last, reporter)
+    here = gate_process.Here()
+    return publish_candidate(settings, run, policy_hashes, landed, last, reporter, here)
 
 
 # -- steps -------------------------------------------------------------------------------------
@@ -321,15 +342,8 @@ def take_back_history(settings: Settings, reporter: Reporter) -> None:
         reporter.note(line)
 
 
-def run_gate(
-    settings: Settings,
-    name: GateName,
-    as_of: date,
-    run: Run,
-    last: Publication | None,
-    reporter: Reporter,
-) -> Accepted:
-    """Run one quality gate and count its checks.
+def take_answer(gates: Gates, run: Run, reporter: Reporter) -> Accepted:
+    """Wait for the gate that was asked for, and count its checks.
 
     Returns:
         What the gate of the next run compares with.
@@ -339,7 +353,8 @@ def run_gate(
     """
     from customer_health.gate_report import place
 
-    report = judge(settings, name, as_of, last, run.accepts_volume)
+    report = gates.answer()
+    name = report.gate
     content = report.to_dict()
     publication.write_json(run.run_dir / f"{name}_gate.json", content)
     run.count_checks(content["checks_run"], content["checks_passed"])
@@ -424,10 +439,29 @@ def refuse_unless_passed(report: GateReport) -> None:
     raise HealthError(f"{report.summary()}; {hint}", details={"gate": report.to_dict()})
 
 
+def _build_variables(
+    run: Run, backfill: tuple[date, date] | None, full_rebuild: bool
+) -> dict[str, Any]:
+    """Variables of `dbt build`, without the prefix."""
+    assert run.as_of is not None
+    variables: dict[str, Any] = {"as_of_date": run.as_of.isoformat(), "run_id": run.run_id}
+    if backfill is not None:
+        # every date from there on: a band depends on the days before it
+        variables["backfill_from"] = backfill[0].isoformat()
+    if full_rebuild:
+        variables["allow_full_refresh"] = True
+    return variables
+
+
+def _read_project_ahead(settings: Settings, variables: dict[str, Any], run: Run) -> None:
+    """Import dbt and parse the project while a gate is judged; `dbt build` tells what is wrong."""
+    with suppress(HealthError):
+        dbt.parse(settings, variables, run_dir=run.run_dir)
+
+
 def build(
     settings: Settings,
-    as_of: date,
-    backfill: tuple[date, date] | None,
+    variables: dict[str, Any],
     full_rebuild: bool,
     run: Run,
     reporter: Reporter,
@@ -437,13 +471,8 @@ def build(
     Raises:
         HealthError: unless nodes ran and each of them ended well.
     """
-    variables: dict[str, Any] = {"as_of_date": as_of.isoformat(), "run_id": run.run_id}
-    if backfill is not None:
-        # every date from there on: a band depends on the days before it
-        variables["backfill_from"] = backfill[0].isoformat()
     arguments = ["--exclude-resource-type", "unit_test"]
     if full_rebuild:
-        variables["allow_full_refresh"] = True
         arguments.append("--full-refresh")
     outcome = dbt.run_dbt(
         settings,
@@ -470,6 +499,7 @@ def publish_candidate(
     landed: Accepted,
     last: Publication | None,
     reporter: Reporter,
+    gates: Gates,
 ) -> Publication:
     """Candidate gate, snapshot, publication; under the lock, with history taken back.
 
@@ -479,7 +509,8 @@ def publish_candidate(
     facts = warehouse_of(settings).read_candidate()
     as_of = _newest_date(facts, run, reporter)
     with reporter.step("candidate gate"):
-        scored = run_gate(settings, "candidate", as_of, run, last, reporter)
+        gates.ask(Question(settings, "candidate", as_of, last, run.accepts_volume))
+        scored = take_answer(gates, run, reporter)
     publication_id = publication.new_publication_id(as_of)
     with reporter.step("snapshot"), own_writes(settings):
         take_snapshot(settings, publication_id, as_of, run, reporter)

@@ -1,9 +1,9 @@
-"""Commands of ours to their end, in processes that need not import Great Expectations.
+"""Commands of ours to their end, in processes that need not import Great Expectations and dbt.
 
-That import takes 4 of the 9 seconds of a short command, and tests give hundreds. So each test
-process keeps one that has imported it (this file as a script), and every command is a fork of it: a
-process of its own with the environment, folder, arguments and output that were asked for, which
-imports dbt and our modules and ends as `python -m` does. Commands that tests signal or kill are
+Those imports take 6 of the 9 seconds of a short command, and tests give hundreds. So each test
+process keeps one that has imported both (this file as a script), and every command is a fork of it:
+a process of its own with the environment, folder, arguments and output that were asked for, which
+imports our modules and ends as `python -m` does. Commands that tests signal or kill are
 started in the usual way, as is one whose environment Python itself or the C library reads at its
 start.
 """
@@ -81,6 +81,7 @@ def _server() -> subprocess.Popen[str]:
 
 def _serve(orders: IO[str]) -> dict[str, Any] | None:
     """Fork for each order and tell its exit code; gives the order in the child, None at the end."""
+    import dbt.cli.main  # noqa: F401
     import great_expectations  # noqa: F401
 
     gc.freeze()  # a child's collector leaves the shared memory alone

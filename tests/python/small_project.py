@@ -209,8 +209,9 @@ def never_end(settings: Settings, *_: Any, **__: Any) -> Any:
 
 
 if __name__ == "__main__":
-    from customer_health import cli, dbt
+    from customer_health import cli, dbt, gate_process
 
+    gate_process.allow = lambda: None  # another process would judge by the real gates
     pipeline.check_policy = lambda *_: {"v1": "h1"}
     pipeline.judge = lambda _, name, *__: report(name)
     dbt.run_dbt = never_end

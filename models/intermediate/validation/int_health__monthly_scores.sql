@@ -1,14 +1,11 @@
 -- Every health score of every version on the first Sunday of a month: what is looked back on.
-{% set is_first_sunday -%}
-mod({{ customer_health.day_number('as_of_date') }}, 7) = 3 and extract(day from as_of_date) <= 7
-{%- endset %}
 
 with
 
 account_scores as (
     select *
     from {{ ref('fct_health__account_scores') }}
-    where {{ is_first_sunday }}
+    where {{ customer_health.is_first_sunday('as_of_date') }}
 ),
 
 scorecard_scores as (
@@ -16,7 +13,7 @@ scorecard_scores as (
     from {{ ref('fct_health__scorecard_scores') }}
     where
         purpose = 'health'
-        and {{ is_first_sunday }}
+        and {{ customer_health.is_first_sunday('as_of_date') }}
 ),
 
 in_force as (

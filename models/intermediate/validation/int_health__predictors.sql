@@ -1,6 +1,7 @@
 -- Everything that may say who leaves, in one shape: scores, categories and metrics. Higher is
 -- always healthier. Values are taken as finely as people read them, so that equal ones can be
--- counted together: docs/decisions.md, 42.
+-- counted together: docs/decisions.md, 42. What is unknown is left out where it is read: a condition
+-- on the rounded value would round it twice.
 with
 
 observations as (select * from {{ ref('val_health__observations') }}),
@@ -15,7 +16,9 @@ scored_observations as (
 metric_scores as (
     select *
     from {{ ref('fct_health__metric_scores') }}
-    where purpose = 'health'
+    where
+        purpose = 'health'
+        and {{ customer_health.is_first_sunday('as_of_date') }}
 ),
 
 scores as (
@@ -41,6 +44,7 @@ scores as (
         cast(floor(score_without_churn_risk + 0.5) as {{ customer_health.type_double() }})
             as predictor_value
     from scored_observations
+    where score_without_churn_risk is not null
 
     union all
 
@@ -112,6 +116,7 @@ equal_weights as (
     from category_totals
     where is_scored
     group by 1, 2, 3, 4
+    having sum(metric_score_count) > 0
 ),
 
 categories as (
@@ -166,7 +171,6 @@ final as (
         predictor_key,
         predictor_value
     from predictors
-    where predictor_value is not null
 )
 
 select * from final
