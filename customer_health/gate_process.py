@@ -166,6 +166,9 @@ def _serve(connection: Connection) -> None:
     # Ctrl-C reaches every process of a terminal; what becomes of this one is up to the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_run, daemon=True).start()
+    # Great Expectations imports a lock for processes. One of the method "fork" leaves no name in
+    # the system, which Python would miss, with a warning, once this process is killed.
+    multiprocessing.set_start_method("fork", force=True)
     with suppress(Exception):  # told when a gate is judged
         from customer_health import gates, gx_duckdb, pipeline  # noqa: F401
 

@@ -31,6 +31,21 @@ if __name__ == "__main__":
     print(Beside()._process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
+ENDED = """
+import sys
+from datetime import date
+from pathlib import Path
+from customer_health.gate_process import Beside, Question
+from customer_health.settings import Settings
+
+if __name__ == "__main__":
+    project, home = map(Path, sys.argv[1:])
+    settings = Settings.resolve(project, home, environ={})
+    gates = Beside()
+    gates.ask(Question(settings, "landing", date(2026, 6, 30), None, accept_volume=False))
+    print(gates.answer().gate)
+    gates.close()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +149,16 @@ def test_it_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
     while is_running(pid):
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
+
+
+def test_its_end_is_silent(settings: Settings, tmp_path: Path) -> None:
+    """Python warns of locks that a killed process leaves behind."""
+    script = tmp_path / "ended.py"
+    script.write_text(ENDED)
+    command = [sys.executable, str(script), str(PROJECT_DIR), str(settings.home)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0
+    assert (run.stdout, run.stderr) == ("landing\n", "")
 
 
 def is_running(pid: int) -> bool:
