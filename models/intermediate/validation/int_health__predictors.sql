@@ -1,7 +1,7 @@
 -- Everything that may say who leaves, in one shape: scores, categories and metrics. Higher is
 -- always healthier. Values are taken as finely as people read them, so that equal ones can be
--- counted together: docs/decisions.md, 42. What is unknown is left out where it is read: a condition
--- on the rounded value would round it twice.
+-- counted together: docs/decisions.md, 42. What is unknown is left out where it is read, since a
+-- condition on the rounded value would round it twice.
 with
 
 observations as (select * from {{ ref('val_health__observations') }}),
