@@ -359,7 +359,8 @@ def take_answer(gates: Gates, run: Run, reporter: Reporter) -> Accepted:
     publication.write_json(run.run_dir / f"{name}_gate.json", content)
     run.count_checks(content["checks_run"], content["checks_passed"])
     refuse_unless_passed(report)
-    reporter.detail(f"{content['checks_passed']} of {content['checks_run']} checks")
+    beside = ", project read beside" if name == "landing" and gates.are_beside else ""
+    reporter.detail(f"{content['checks_passed']} of {content['checks_run']} checks{beside}")
     for check in report.warnings[:TOLD_WARNINGS]:
         reporter.warn(f"{name} gate: {check.rule} of {place(check)}: {check.observed}")
     if len(report.warnings) > TOLD_WARNINGS:
