@@ -1,4 +1,4 @@
-"""The same usage metrics made four ways, on the same events: seconds and ratios, results compared.
+"""The same usage metrics made in several ways: seconds and ratios, results compared.
 
     python benchmarks/comparison.py --events 1000000
     pip install --no-deps --target /tmp/book fightchurn==1.2.0
@@ -360,7 +360,8 @@ def per_metric_sql(case: Case, results: duckdb.DuckDBPyConnection) -> float:
             )
         seconds = time.perf_counter() - started
         made = read_metrics(socket)
-    return keep_result(results, "per_metric_sql", made, seconds)
+    keep_result(results, "per_metric_sql", made)
+    return seconds
 
 
 def fightchurn(package: Path, case: Case, results: duckdb.DuckDBPyConnection) -> float:
@@ -405,7 +406,8 @@ def fightchurn(package: Path, case: Case, results: duckdb.DuckDBPyConnection) ->
         seconds = time.perf_counter() - started
         made = read_metrics(socket)
     made["metric_key"] = made["metric_key"].replace({"login": "logins"})
-    return keep_result(results, "fightchurn", made, seconds)
+    keep_result(results, "fightchurn", made)
+    return seconds
 
 
 def read_metrics(socket: str) -> pd.DataFrame:
@@ -421,16 +423,13 @@ def read_metrics(socket: str) -> pd.DataFrame:
     )
 
 
-def keep_result(
-    results: duckdb.DuckDBPyConnection, way: str, made: pd.DataFrame, seconds: float
-) -> float:
-    """Put what was measured on PostgreSQL under the names of accounts; give its seconds."""
+def keep_result(results: duckdb.DuckDBPyConnection, way: str, made: pd.DataFrame) -> None:
+    """Put what was measured on PostgreSQL under the names of accounts."""
     results.register("made", made)
     results.execute(
         f"insert into {way} select account_id, as_of_date, metric_key, metric_value "
         "from made inner join account_numbers using (account_number)"
     )
-    return seconds
 
 
 def load_postgres(case: Case, results: duckdb.DuckDBPyConnection, socket: str) -> None:

@@ -12,7 +12,6 @@ started where Great Expectations is imported already.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -21,12 +20,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from customer_health.errors import HealthError, first_line
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from customer_health.gate_report import GateName, GateReport
     from customer_health.publication import Publication
     from customer_health.settings import Settings
@@ -108,6 +108,8 @@ class Beside:
     are_beside = True
 
     def __init__(self) -> None:
+        import multiprocessing
+
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), name="gates", daemon=True)
@@ -163,6 +165,8 @@ def _how_it_ended(exit_code: int | None) -> str:
 
 def _serve(connection: Connection) -> None:
     """The process: import what gates need, then judge one gate after the other."""
+    import multiprocessing
+
     # Ctrl-C reaches every process of a terminal; what becomes of this one is up to the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_run, daemon=True).start()
@@ -194,6 +198,8 @@ def _serve(connection: Connection) -> None:
 
 def _end_with_the_run() -> None:
     """End at once when the run has ended; it may have been killed while a gate is judged."""
+    import multiprocessing
+
     run = multiprocessing.parent_process()
     assert run is not None
     run.join()

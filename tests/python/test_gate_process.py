@@ -50,7 +50,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """This project, with raw tables of which one has a fault."""
+    """This project, with raw tables of which one is empty."""
     made = Settings.resolve(PROJECT_DIR, tmp_path_factory.mktemp("gates"), environ={})
     made.prepare()
     with duckdb.connect(str(made.landing)) as connection:
