@@ -109,3 +109,113 @@ def test_a_hook_that_fails_leaves_the_old_one(build: Build, tmp_path: Path, kind
     (node,) = build(things(kind, "(2)", hook=", post_hook='select no_such_column'")).nodes
     assert node.status == "error"
     assert there_is(tmp_path) == before != []
+
+
+# -- incremental -----------------------------------------------------------------------------------
+def appended(select: str, **config: str) -> str:
+    """An incremental model that appends what `select` gives and takes out 2 ahead of it."""
+    hook = '"{% if is_incremental() %} delete from {{ this }} where thing = 2 {% endif %}"'
+    settings = {
+        "materialized": "'incremental'",
+        "incremental_strategy": "'append'",
+        "pre_hook": hook,
+        **config,
+    }
+    configured = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{{{{ config({configured}) }}}}\n{select}"
+
+
+TWO = "select thing from (values (1), (2)) as things (thing)"
+
+
+def test_new_rows_are_appended_without_a_table_between(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "debug")
+    build(appended(TWO)).require_success(tmp_path)
+    build(appended("select 3 as thing")).require_success(tmp_path)
+    assert there_is(tmp_path) == [("things", "BASE TABLE", [1, 3])]
+    logged = "".join(log.read_text() for log in tmp_path.glob("run*/dbt.log")).lower()
+    assert "insert into" in logged and "create temporary" not in logged
+
+
+@pytest.mark.parametrize(
+    ("select", "config"),
+    [
+        ("select cast('none' as integer) as thing", {}),  # fails when its rows are made
+        ("select no_such_column as thing", {}),
+        ("select 3 as thing", {"post_hook": "'select no_such_column'"}),
+        ("select 3 as another", {}),
+    ],
+)
+def test_an_append_that_fails_leaves_all_rows(
+    build: Build, tmp_path: Path, select: str, config: dict[str, str]
+) -> None:
+    """What the hook took out is back as well."""
+    build(appended(TWO)).require_success(tmp_path)
+    (node,) = build(appended(select, **config)).nodes
+    assert node.status == "error"
+    assert there_is(tmp_path) == [("things", "BASE TABLE", [1, 2])]
+
+
+@pytest.mark.parametrize(
+    ("select", "said"),
+    [
+        ("select 3 as thing, 'x' as word", "word (VARCHAR, stored: none)"),
+        ("select cast(3 as bigint) as thing", "thing (BIGINT, stored: INTEGER)"),
+        ("select 3 as another", "thing (none, stored: INTEGER)"),
+    ],
+)
+def test_other_columns_are_refused_where_asked(
+    build: Build, tmp_path: Path, select: str, said: str
+) -> None:
+    """A new column is left out where nothing is asked, as with dbt's own."""
+    build(appended(TWO)).require_success(tmp_path)
+    (node,) = build(appended(select, on_schema_change="'fail'")).nodes
+    assert node.status == "error"
+    assert said in node.message and "--full-rebuild" in node.message
+    assert there_is(tmp_path) == [("things", "BASE TABLE", [1, 2])]
+    if "word" in said:
+        build(appended(select)).require_success(tmp_path)
+        assert there_is(tmp_path) == [("things", "BASE TABLE", [1, 3])]
+
+
+def test_columns_are_matched_by_name(build: Build, tmp_path: Path) -> None:
+    build(appended("select 1 as thing, 10 as ten")).require_success(tmp_path)
+    build(appended("select 20 as ten, 3 as thing")).require_success(tmp_path)
+    with duckdb.connect(str(tmp_path / "home" / "build.duckdb")) as connection:
+        rows = connection.sql("select thing, ten from things order by 1").fetchall()
+    assert rows == [(1, 10), (3, 20)]
+
+
+def test_other_strategies_are_dbts_own(build: Build, tmp_path: Path) -> None:
+    model = {"incremental_strategy": "'delete+insert'", "unique_key": "'thing'", "pre_hook": "''"}
+    build(appended(TWO, **model)).require_success(tmp_path)
+    both = "select thing from (values (2), (3)) as things (thing)"
+    build(appended(both, **model)).require_success(tmp_path)
+    assert there_is(tmp_path) == [("things", "BASE TABLE", [1, 2, 3])]
+
+
+def test_what_breaks_the_contract_is_not_appended(build: Build, tmp_path: Path) -> None:
+    """The contract is asked of the new rows, whatever the table holds."""
+    file = tmp_path / "models" / "things.yml"
+    file.write_text(
+        json.dumps(
+            {
+                "models": [
+                    {
+                        "name": "things",
+                        "config": {"contract": {"enforced": True}},
+                        "columns": [{"name": "thing", "data_type": "integer"}],
+                    }
+                ]
+            }
+        )
+    )
+    kept = {"on_schema_change": "'fail'"}
+    build(appended(TWO, **kept)).require_success(tmp_path)
+    build(appended("select 3 as thing", **kept)).require_success(tmp_path)
+    file.write_text(file.read_text().replace("integer", "bigint"))
+    (node,) = build(appended("select 4 as thing", **kept)).nodes
+    assert node.status == "error" and "contract" in node.message.lower()
+    assert there_is(tmp_path) == [("things", "BASE TABLE", [1, 3])]
