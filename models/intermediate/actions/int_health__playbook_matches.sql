@@ -79,26 +79,38 @@ account_matches as (
             end
 ),
 
-score_falls as (
-    select
+-- distinct makes this a step of its own: otherwise DuckDB pairs all dates of an account first
+compared_scores as (
+    select distinct
         trigger_facts.account_id,
         trigger_facts.as_of_date,
+        trigger_facts.health_score,
         playbooks.playbook_key,
-        cast(
-            account_scores.health_score - trigger_facts.health_score
-            as {{ customer_health.type_double() }}
-        ) as found_value
+        playbooks.trigger_number,
+        {{ customer_health.add_days(
+            'trigger_facts.as_of_date', '-1 * playbooks.trigger_days'
+        ) }} as compared_date
     from trigger_facts
     inner join playbooks
         on playbooks.trigger_type = 'score_fell'
+),
+
+score_falls as (
+    select
+        compared_scores.account_id,
+        compared_scores.as_of_date,
+        compared_scores.playbook_key,
+        cast(
+            account_scores.health_score - compared_scores.health_score
+            as {{ customer_health.type_double() }}
+        ) as found_value
+    from compared_scores
     inner join account_scores
         on
-            trigger_facts.account_id = account_scores.account_id
-            and {{ customer_health.add_days(
-                'trigger_facts.as_of_date', '-1 * playbooks.trigger_days'
-            ) }} = account_scores.as_of_date
-            and account_scores.health_score - trigger_facts.health_score
-            >= playbooks.trigger_number
+            compared_scores.account_id = account_scores.account_id
+            and compared_scores.compared_date = account_scores.as_of_date
+            and account_scores.health_score - compared_scores.health_score
+            >= compared_scores.trigger_number
 ),
 
 low_metrics as (

@@ -13,6 +13,15 @@ action_accounts as (select * from {{ ref('int_health__action_accounts') }}),
 
 actions as (select * from {{ ref('act_health__actions') }}),
 
+weeks as (
+    {%- for week in range(fired_before_days // 7 + 1) %}
+    select {{ week }} as week
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
+),
+
 action_dates as (
     select distinct
         playbook_key,
@@ -37,18 +46,32 @@ touched as (
             > done_actions.done_on
 ),
 
+-- Each action counts on four or five Sundays, from the one before it on. They are counted up, which
+-- is quicker than to compare each action with each Sunday.
+counted_on as (
+    select
+        actions.account_id,
+        actions.playbook_key,
+        actions.fired_on,
+        {{ customer_health.add_days(
+            customer_health.sunday_of_week('actions.fired_on'), '7 * weeks.week'
+        ) }} as as_of_date
+    from actions
+    cross join weeks
+),
+
 fired as (
     select distinct
         action_dates.playbook_key,
-        actions.account_id,
+        counted_on.account_id,
         action_dates.as_of_date
     from action_dates
-    inner join actions
+    inner join counted_on
         on
-            action_dates.playbook_key in (actions.playbook_key, '*')
+            action_dates.as_of_date = counted_on.as_of_date
+            and action_dates.playbook_key in (counted_on.playbook_key, '*')
             and {{ customer_health.add_days('action_dates.as_of_date', -1 * fired_before_days) }}
-            < actions.fired_on
-            and {{ customer_health.add_days('action_dates.as_of_date', 7) }} > actions.fired_on
+            < counted_on.fired_on
 ),
 
 fired_untouched as (

@@ -1,5 +1,5 @@
 -- Actions that were done, once for their playbook and once for any (`*`), with the Sunday on or
--- before the day. 1970-01-04, day number 3, was a Sunday.
+-- before the day.
 {{ config(materialized='view') }}
 
 with
@@ -16,9 +16,7 @@ dated as (
         account_id,
         playbook_key,
         done_on,
-        {{ customer_health.add_days(
-            'done_on', '-1 * mod(' ~ customer_health.day_number('done_on') ~ ' + 4, 7)'
-        ) }} as as_of_date
+        {{ customer_health.sunday_of_week('done_on') }} as as_of_date
     from actions
 ),
 
