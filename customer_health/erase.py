@@ -431,7 +431,10 @@ def rewrite_database(path: Path, eraser: Eraser, where: str) -> None:
         for schema, table in _tables(connection, "work"):
             relation = f"work.{_quote(schema)}.{_quote(table)}"
             eraser.erase_table(relation, table, f"{where}: {schema}.{table}")
-        connection.execute(f"attach {text_literal(str(fresh))} as fresh")
+        version = text_literal(_storage_version(connection, "work"))
+        connection.execute(
+            f"attach {text_literal(str(fresh))} as fresh (storage_version {version})"
+        )
         connection.execute("copy from database work to fresh")
         _refuse_difference(connection, path)
         connection.execute("detach fresh")
@@ -454,6 +457,14 @@ def _remove(*paths: Path) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
         _wal(path).unlink(missing_ok=True)
+
+
+def _storage_version(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
+    """The format of an attached file, as ATTACH takes it: the oldest DuckDB that can read it."""
+    rows = connection.execute(
+        "select tags['storage_version'] from duckdb_databases() where database_name = ?", [catalog]
+    ).fetchall()
+    return str(rows[0][0]).rstrip("+")
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, catalog: str) -> list[tuple[str, str]]:

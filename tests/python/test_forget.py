@@ -512,6 +512,19 @@ def test_killed_in_the_middle_it_is_finished_by_the_next(
 
 
 # -- parts -------------------------------------------------------------------------------------
+@pytest.mark.parametrize("version", ["v1.0.0", "v1.5.0"])
+def test_a_database_written_anew_keeps_its_format(settings: Settings, version: str) -> None:
+    """Readers of a copy may have an older DuckDB; `build.duckdb` is quicker in a newer one."""
+    path = settings.home / "formatted.duckdb"
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{path}' as made (storage_version '{version}')")
+        connection.execute("create table made.stays as select 1 as one")
+    erase.rewrite_database(path, forget.prepare(settings, account=ACCOUNT, user=None).eraser, "x")
+    with duckdb.connect(str(path)) as connection:
+        assert erase._storage_version(connection, "formatted") == version
+        assert connection.sql("from stays").fetchall() == [(1,)]
+
+
 def test_a_difference_between_old_and_new_stops_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
