@@ -22,6 +22,8 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 # They speak of runs and not of scored dates, and a run in steps reads other days than one that
 # builds all at once.
 NOT_COMPARED = {"fct_health__rejected_rows", "fct_health__source_rows"}
+# Kept from run to run, and no mart shows all of it.
+KEPT = "int_health__monthly_predictors"
 Rows = dict[str, list[str]]
 
 
@@ -76,18 +78,24 @@ class Warehouse:
             raise AssertionError([f"{node.name}: {node.message}" for node in failed])
 
     def rows(self) -> Rows:
-        """All rows of all marts, as text in a fixed order."""
+        """All rows of all marts and of the kept table, as text in a fixed order."""
         with duckdb.connect(str(self.home / "candidate.duckdb"), read_only=True) as connection:
             names = connection.execute(
                 "select table_name from duckdb_tables() where schema_name = 'customer_health'"
             ).fetchall()
-            return {
-                name: sorted(
-                    map(repr, connection.execute(f"from customer_health.{name}").fetchall())
-                )
+            found = {
+                name: _texts(connection, f"customer_health.{name}")
                 for (name,) in names
                 if name not in NOT_COMPARED
             }
+        with duckdb.connect(str(self.home / "build.duckdb"), read_only=True) as connection:
+            found[KEPT] = _texts(connection, f"customer_health_intermediate.{KEPT}")
+        return found
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    """All rows of a table, as text in a fixed order."""
+    return sorted(map(repr, connection.execute(f"from {relation}").fetchall()))
 
 
 def different(left: Rows, right: Rows) -> dict[str, list[str]]:

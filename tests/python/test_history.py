@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from warehouse import Rows, Warehouse, different
+from warehouse import KEPT, Rows, Warehouse, different
 
 from customer_health import demo
 
@@ -41,8 +41,10 @@ def all_at_once(raw_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> R
 
 @pytest.fixture(scope="module")
 def in_steps(raw_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
-    """Built up to six days before; then two runs, the first of which lacks the newest events."""
+    """Built before the first Sunday of the last month, and six days before the end; then two runs,
+    the first of which lacks the newest events."""
     warehouse = Warehouse(tmp_path_factory.mktemp("in_steps"), raw_tables, VARS)
+    warehouse.build(date(2026, 5, 31))
     warehouse.build(AS_OF - timedelta(days=6))
     late = "not (occurred_at >= '2026-06-26' and hash(event_id) % 2 = 0)"
     warehouse.read_raw(late)
@@ -58,6 +60,8 @@ def test_rows_are_there(all_at_once: Rows) -> None:
         assert len(dates) > 20
     assert all_at_once["fct_health__score_changes"]
     assert all_at_once["bi_health__portfolio_daily"]
+    months = {row.split("datetime.date(")[1].split(")")[0] for row in all_at_once[KEPT]}
+    assert months == {"2026, 3, 1", "2026, 4, 5", "2026, 5, 3", "2026, 6, 7"}
 
 
 def test_steps_with_late_events_equal_all_at_once(all_at_once: Rows, in_steps: Warehouse) -> None:

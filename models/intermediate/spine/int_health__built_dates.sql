@@ -7,6 +7,7 @@
 -- depends_on: {{ ref('fct_health__score_changes') }}
 -- depends_on: {{ ref('bi_health__portfolio_daily') }}
 -- depends_on: {{ ref('int_health__playbook_firings') }}
+-- depends_on: {{ ref('int_health__monthly_predictors') }}
 {{ config(
     materialized='incremental',
     incremental_strategy='append',

@@ -4,7 +4,7 @@
 
 with
 
-predictors as (select * from {{ ref('int_health__predictors') }}),
+predictors as (select * from {{ ref('int_health__monthly_predictors') }}),
 
 outcome_patterns as (select * from {{ ref('int_health__outcome_patterns') }}),
 

@@ -2,14 +2,30 @@
 -- always healthier. Values are taken as finely as people read them, so that equal ones can be
 -- counted together: docs/decisions.md, 42. What is unknown is left out where it is read, since a
 -- condition on the rounded value would round it twice.
+-- Kept from run to run, as the scores themselves are: what came of them is told elsewhere.
+-- depends_on: {{ ref('int_health__build_dates') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ customer_health.replace_built_dates() }}"
+) }}
+{% set is_built_now = (
+    'as_of_date >= (select min(as_of_date) from ' ~ ref('int_health__build_dates') ~ ')'
+    if is_incremental() else 'true'
+) %}
+
 with
 
-observations as (select * from {{ ref('val_health__observations') }}),
+monthly_scores as (
+    select *
+    from {{ ref('int_health__monthly_scores') }}
+    where {{ is_built_now }}
+),
 
 -- scores of all kinds are compared on the same rows: those with a health score
-scored_observations as (
+known_scores as (
     select *
-    from observations
+    from monthly_scores
     where health_score is not null
 ),
 
@@ -19,6 +35,7 @@ metric_scores as (
     where
         purpose = 'health'
         and {{ customer_health.is_first_sunday('as_of_date') }}
+        and {{ is_built_now }}
 ),
 
 scores as (
@@ -30,7 +47,7 @@ scores as (
         'score' as predictor_kind,
         'health_score' as predictor_key,
         cast(health_score as {{ customer_health.type_double() }}) as predictor_value
-    from scored_observations
+    from known_scores
 
     union all
 
@@ -43,7 +60,7 @@ scores as (
         'score_without_churn_risk' as predictor_key,
         cast(floor(score_without_churn_risk + 0.5) as {{ customer_health.type_double() }})
             as predictor_value
-    from scored_observations
+    from known_scores
     where score_without_churn_risk is not null
 
     union all
@@ -59,28 +76,28 @@ scores as (
             round({{ customer_health.to_decimal('1 - churn_probability') }}, 4)
             as {{ customer_health.type_double() }}
         ) as predictor_value
-    from scored_observations
+    from known_scores
     where churn_probability is not null
 ),
 
-observed_metrics as (
+monthly_metrics as (
     select
-        observations.account_id,
-        observations.as_of_date,
-        observations.scoring_version,
-        observations.scorecard_key,
+        monthly_scores.account_id,
+        monthly_scores.as_of_date,
+        monthly_scores.scoring_version,
+        monthly_scores.scorecard_key,
         metric_scores.category_key,
         metric_scores.metric_key,
         metric_scores.category_score,
         metric_scores.metric_score,
-        observations.health_score is not null as is_scored
-    from observations
+        monthly_scores.health_score is not null as is_scored
+    from monthly_scores
     inner join metric_scores
         on
-            observations.account_id = metric_scores.account_id
-            and observations.as_of_date = metric_scores.as_of_date
-            and observations.scoring_version = metric_scores.scoring_version
-            and observations.scorecard_key = metric_scores.scorecard_key
+            monthly_scores.account_id = metric_scores.account_id
+            and monthly_scores.as_of_date = metric_scores.as_of_date
+            and monthly_scores.scoring_version = metric_scores.scoring_version
+            and monthly_scores.scorecard_key = metric_scores.scorecard_key
 ),
 
 category_totals as (
@@ -97,7 +114,7 @@ category_totals as (
         ) }} as metric_score_sum,
         count(case when metric_key <> 'churn_probability' then metric_score end)
             as metric_score_count
-    from observed_metrics
+    from monthly_metrics
     group by 1, 2, 3, 4, 5, 6
 ),
 
@@ -147,7 +164,7 @@ metrics as (
             round({{ customer_health.to_decimal('metric_score') }}, 3)
             as {{ customer_health.type_double() }}
         ) as predictor_value
-    from observed_metrics
+    from monthly_metrics
     where metric_score is not null
 ),
 
