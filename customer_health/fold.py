@@ -3,8 +3,9 @@
 Each node costs dbt 20 to 40 ms of Python, whatever the database does, and a project has hundreds of
 tests that take a millisecond. So before dbt runs, the tests of a model are put together in the
 parsed project: one statement that names the tests that fail. It waits for the same models, and the
-same models wait for it. The files of the project stay as they are, and a plain `dbt build` runs
-each test by itself.
+same models wait for it. The tests of all models that no other model reads are one such statement:
+nothing waits for them. The files of the project stay as they are, and a plain `dbt build` runs each
+test by itself.
 
 A statement that finds something, or cannot be run, only says that something is wrong: then its
 tests run one by one, and their own answers count (`dbt.run_dbt`).
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _CALL = re.compile(r"^\{\{ ((?:\w+\.)?test_\w+)\(\*\*_dbt_generic_test_kwargs\) \}\}$")
 _MODEL = re.compile(r"\{\{ (get_where_subquery\([^{}]+\)) \}\}")
 _CONFIG = re.compile(r"\{\{ config\([^{}]*\) \}\}$")
+_UNREAD = "unread_models"  # in the place of the model whose tests they are
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NO_TEXT = {"none", "true", "false"}  # what Jinja would take for a value
 _DEFAULTS = {
@@ -65,11 +67,17 @@ def fold(manifest: Manifest) -> Folded:
     ancestors = _Ancestors(manifest)
     groups: dict[str, list[Any]] = defaultdict(list)
     nodes: list[Any] = list(manifest.nodes.values())
+    read = {
+        parent
+        for node in nodes
+        if str(node.resource_type) != "test"
+        for parent in node.depends_on_nodes
+    }
     for node in nodes:
         if _is_plain(node):
             last = ancestors.last_of(node.depends_on.nodes)
             if last is not None:
-                groups[last].append(node)
+                groups[last if last in read else _UNREAD].append(node)
     folded = Folded(manifest)
     for parent, tests in groups.items():
         if len(tests) > 1:
@@ -107,7 +115,7 @@ def _together(parent: str, tests: list[Any]) -> Any:
     node.alias = node.name
     node.fqn = [*node.fqn[:-1], node.name]
     node.column_name = None
-    node.attached_node = parent
+    node.attached_node = None if parent == _UNREAD else parent
     node.test_metadata.name = "together"
     node.test_metadata.kwargs = {"tests": [_without_model(test) for test in tests]}
     node.depends_on.nodes = _united(test.depends_on.nodes for test in tests)

@@ -44,6 +44,7 @@ PROPERTIES: dict[str, Any] = {
         },
         {"name": "kinds", "columns": [{"name": "kind", "data_tests": ["unique", "not_null"]}]},
         {"name": "after", "columns": [{"name": "thing_id", "data_tests": ["not_null", "unique"]}]},
+        {"name": "beside", "columns": [{"name": "thing_id", "data_tests": ["unique"]}]},
     ]
 }
 GOOD = "select 1 as thing_id, 'a' as kind union all select 2, 'b, b' union all select 3, '{b}'"
@@ -57,10 +58,10 @@ OF_THINGS = {
     "of_some",
 }
 OF_KINDS = {"unique_kinds_kind", "not_null_kinds_kind"}
-OF_AFTER = {"not_null_after_thing_id", "unique_after_thing_id"}
+OF_AFTER = {"not_null_after_thing_id", "unique_after_thing_id", "unique_beside_thing_id"}
 
 
-def build(folder: Path, things: str) -> Outcome:
+def build(folder: Path, things: str, beside: str = "") -> Outcome:
     """One build of a small project by our own way of running dbt."""
     models = folder / "models"
     models.mkdir(parents=True, exist_ok=True)
@@ -68,6 +69,7 @@ def build(folder: Path, things: str) -> Outcome:
     (models / "things.sql").write_text(f"-- depends_on: {{{{ ref('kinds') }}}}\n{things}")
     (models / "kinds.sql").write_text(KINDS)
     (models / "after.sql").write_text("select thing_id from {{ ref('things') }}")
+    (models / "beside.sql").write_text(f"select thing_id from {{{{ ref('things') }}}} {beside}")
     project = {
         "name": "customer_health",
         "version": "1.0.0",
@@ -103,7 +105,7 @@ def statuses(outcome: Outcome) -> dict[str, str]:
 def test_every_test_is_told_by_itself(tmp_path: Path) -> None:
     outcome = build(tmp_path, GOOD)
     assert statuses(outcome) == dict.fromkeys(OF_THINGS | OF_KINDS | OF_AFTER, "pass")
-    assert (outcome.tests_run, outcome.tests_passed) == (10, 10)
+    assert (outcome.tests_run, outcome.tests_passed) == (11, 11)
     outcome.require_success(tmp_path / "dbt.log")
     ran = json.loads((tmp_path / "run0" / "build_results.json").read_text())["results"]
     assert sum(each["unique_id"].startswith("test.") for each in ran) == 5
@@ -140,6 +142,15 @@ def test_the_tests_that_fail_are_named(tmp_path: Path, things: str, failed: dict
     assert after.status == "skipped"
     with pytest.raises(Exception, match=rf"first test ({'|'.join(failed)}): Got 1 result"):
         outcome.require_success(tmp_path / "dbt.log")
+
+
+def test_of_models_that_nobody_reads_the_one_that_fails_is_named(tmp_path: Path) -> None:
+    """Their tests are one node."""
+    found = statuses(build(tmp_path, GOOD, beside="union all select 1"))
+    passed = dict.fromkeys(OF_THINGS | OF_KINDS | OF_AFTER, "pass")
+    assert found == passed | {"unique_beside_thing_id": "fail"}
+    ran = json.loads((tmp_path / "run0" / "build_results.json").read_text())["results"]
+    assert [each["status"] for each in ran if "unread" in each["unique_id"]] == ["fail"]
 
 
 def test_a_test_that_cannot_run_is_named(tmp_path: Path) -> None:
