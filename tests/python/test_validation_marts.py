@@ -50,7 +50,7 @@ LIMITS = {
 BANDS = {"critical": 1, "at_risk": 2, "healthy": 3, "thriving": 4, "insufficient_data": None}
 MONTHLY_COLUMNS = (
     "account_id", "as_of_date", "scoring_version", "scorecard_key", "is_in_force",
-    "health_score_exact",
+    "health_score", "health_score_exact", "score_without_churn_risk", "churn_probability",
 )  # fmt: skip
 WINDOW_KEY = ("scoring_version", "scorecard_key", "lead_days", "horizon_days")
 SLICE_KEY = (*WINDOW_KEY, "slice_kind", "slice_value")
@@ -193,6 +193,7 @@ class World:
                 "fct_health__metric_scores": self.metrics,
                 "int_health__outcomes": self.outcomes,
                 "int_health__score_history": self.history,
+                "int_health__build_dates": [],  # predictors are made for the first time
                 "int_health__monthly_scores": [
                     {name: row[name] for name in MONTHLY_COLUMNS} for row in self.observations
                 ],

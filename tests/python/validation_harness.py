@@ -36,6 +36,8 @@ FOLDERS = ("models/intermediate/validation", "models/marts/validation", "models/
 COLUMN_TYPES: Mapping[str, str] = {
     "account_id": "text",
     "as_of_date": "date",
+    "day_number": "bigint",
+    "is_sunday": "boolean",
     "scoring_version": "text",
     "scorecard_key": "text",
     "purpose": "text",
