@@ -78,19 +78,22 @@ class Warehouse:
             raise AssertionError([f"{node.name}: {node.message}" for node in failed])
 
     def rows(self) -> Rows:
-        """All rows of all marts and of the kept table, as text in a fixed order."""
+        """All rows of all marts, as text in a fixed order."""
         with duckdb.connect(str(self.home / "candidate.duckdb"), read_only=True) as connection:
             names = connection.execute(
                 "select table_name from duckdb_tables() where schema_name = 'customer_health'"
             ).fetchall()
-            found = {
+            return {
                 name: _texts(connection, f"customer_health.{name}")
                 for (name,) in names
                 if name not in NOT_COMPARED
             }
+
+    def history(self) -> Rows:
+        """All rows of all marts and of the table that is kept besides."""
         with duckdb.connect(str(self.home / "build.duckdb"), read_only=True) as connection:
-            found[KEPT] = _texts(connection, f"customer_health_intermediate.{KEPT}")
-        return found
+            kept = _texts(connection, f"customer_health_intermediate.{KEPT}")
+        return {**self.rows(), KEPT: kept}
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:

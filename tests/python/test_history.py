@@ -36,7 +36,7 @@ def raw_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def all_at_once(raw_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Rows:
     warehouse = Warehouse(tmp_path_factory.mktemp("at_once"), raw_tables, VARS)
     warehouse.build(AS_OF)
-    return warehouse.rows()
+    return warehouse.history()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_rows_are_there(all_at_once: Rows) -> None:
 
 
 def test_steps_with_late_events_equal_all_at_once(all_at_once: Rows, in_steps: Warehouse) -> None:
-    assert different(all_at_once, in_steps.rows()) == {}
+    assert different(all_at_once, in_steps.history()) == {}
 
 
 def test_same_day_again_and_future_events_change_nothing(
@@ -82,21 +82,21 @@ def test_same_day_again_and_future_events_change_nothing(
     """.replace("{events}", str(in_steps.home / "raw" / "product_events" / "*.parquet"))
     in_steps.read_raw("true", poison)
     in_steps.build(AS_OF)
-    assert different(all_at_once, in_steps.rows()) == {}
+    assert different(all_at_once, in_steps.history()) == {}
 
 
 def test_full_refresh_alone_does_not_touch_history(all_at_once: Rows, in_steps: Warehouse) -> None:
     """Old events are gone from the source: a rebuilt history would show it."""
     in_steps.read_raw("occurred_at >= '2026-06-20'")
     in_steps.build(AS_OF, "--full-refresh")
-    scores = in_steps.rows()
+    scores = in_steps.history()
     assert different(all_at_once, scores) == {}
 
 
 def test_backfill_equals_all_at_once(all_at_once: Rows, in_steps: Warehouse) -> None:
     in_steps.read_raw("true")
     in_steps.build(AS_OF, backfill_from="2026-05-04")
-    assert different(all_at_once, in_steps.rows()) == {}
+    assert different(all_at_once, in_steps.history()) == {}
 
 
 def test_a_lost_history_table_has_all_of_it_built_again(
@@ -106,7 +106,7 @@ def test_a_lost_history_table_has_all_of_it_built_again(
     with duckdb.connect(str(in_steps.home / "build.duckdb")) as connection:
         connection.execute("drop table customer_health_intermediate.int_health__account_bands")
     in_steps.build(AS_OF)
-    assert different(all_at_once, in_steps.rows()) == {}
+    assert different(all_at_once, in_steps.history()) == {}
 
 
 def test_going_back_needs_a_backfill(in_steps: Warehouse) -> None:
