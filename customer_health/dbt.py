@@ -379,14 +379,11 @@ def _without_publishing(manifest: Manifest, variables: Mapping[str, Any]) -> lis
     Only a snapshot that another model reads is no matter of publishing: it would be disabled
     outside of it, and with it that model.
     """
+    from customer_health.fold import read_by_others
+
     if variables.get("publishing"):
         return []
-    read = {
-        parent
-        for node in manifest.nodes.values()
-        if str(node.resource_type) not in TESTS
-        for parent in node.depends_on_nodes
-    }
+    read = read_by_others(manifest)
     snapshots = {
         unique_id: node.name
         for unique_id, node in manifest.nodes.items()

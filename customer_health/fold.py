@@ -67,12 +67,7 @@ def fold(manifest: Manifest) -> Folded:
     ancestors = _Ancestors(manifest)
     groups: dict[str, list[Any]] = defaultdict(list)
     nodes: list[Any] = list(manifest.nodes.values())
-    read = {
-        parent
-        for node in nodes
-        if str(node.resource_type) != "test"
-        for parent in node.depends_on_nodes
-    }
+    read = read_by_others(manifest)
     for node in nodes:
         if _is_plain(node):
             last = ancestors.last_of(node.depends_on.nodes)
@@ -87,6 +82,16 @@ def fold(manifest: Manifest) -> Folded:
             manifest.nodes[together.unique_id] = together
             folded.tests[together.unique_id] = tests
     return folded
+
+
+def read_by_others(manifest: Manifest) -> set[str]:
+    """Ids of the nodes that a model, seed or snapshot reads; a test is no reader."""
+    return {
+        parent
+        for node in manifest.nodes.values()
+        if str(node.resource_type) != "test"
+        for parent in node.depends_on_nodes
+    }
 
 
 def _is_plain(node: Any) -> bool:

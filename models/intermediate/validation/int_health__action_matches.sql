@@ -54,7 +54,7 @@ counted_on as (
         actions.playbook_key,
         actions.fired_on,
         {{ customer_health.add_days(
-            customer_health.sunday_of_week('actions.fired_on'), '7 * weeks.week'
+            customer_health.start_of_week('actions.fired_on', 'sunday'), '7 * weeks.week'
         ) }} as as_of_date
     from actions
     cross join weeks

@@ -16,7 +16,7 @@ dated as (
         account_id,
         playbook_key,
         done_on,
-        {{ customer_health.sunday_of_week('done_on') }} as as_of_date
+        {{ customer_health.start_of_week('done_on', 'sunday') }} as as_of_date
     from actions
 ),
 

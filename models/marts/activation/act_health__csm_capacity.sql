@@ -18,14 +18,10 @@ accounts as (
     where is_scored
 ),
 
--- 1970-01-05, day number 4, was a Monday
 weekly as (
     select
         coalesce(csm_id, '(none)') as csm_id,
-        {{ customer_health.add_days(
-            'as_of_date',
-            '-1 * mod(' ~ customer_health.day_number('as_of_date') ~ ' + 3, 7)'
-        ) }} as week_start_date,
+        {{ customer_health.start_of_week('as_of_date', 'monday') }} as week_start_date,
         is_draft,
         priority,
         account_id
