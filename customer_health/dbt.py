@@ -27,6 +27,7 @@ import yaml
 from customer_health.errors import HealthError, first_line, what_the_machine_lacks
 from customer_health.progress import Reporter
 from customer_health.settings import PREFIX, Settings, validate_vars
+from customer_health.templates import KEPT, kept_templates
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -314,8 +315,8 @@ def _shared_file(settings: Settings, shaping: Mapping[str, Any]) -> Path | None:
 
     It is a matter of speed alone: dbt compares what it holds with every file of the project.
     """
-    folder = os.environ.get(PARSED_VARIABLE)
-    if not folder:
+    folder = _shared_folder()
+    if folder is None:
         return None
     parts = [
         str(settings.project_dir),
@@ -323,7 +324,13 @@ def _shared_file(settings: Settings, shaping: Mapping[str, Any]) -> Path | None:
         *shaping,
         os.environ.get("DBT_PROFILES_DIR"),
     ]
-    return Path(folder) / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.msgpack"
+    return folder / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}.msgpack"
+
+
+def _shared_folder() -> Path | None:
+    """The folder that homes share, where CUSTOMER_HEALTH_PARSED names one."""
+    folder = os.environ.get(PARSED_VARIABLE)
+    return Path(folder) if folder else None
 
 
 def _invoke(
@@ -362,7 +369,11 @@ def _invoke(
         *("--vars", json.dumps(prefixed)),
         *arguments,
     ]
-    with _environment(home or str(settings.home)), _quiet_logging():
+    with (
+        _environment(home or str(settings.home)),
+        _quiet_logging(),
+        kept_templates((_shared_folder() or settings.dbt_target) / KEPT),
+    ):
         try:
             runner = dbtRunner(manifest=manifest, callbacks=[callback] if callback else [])
             answer = runner.invoke(command_line)

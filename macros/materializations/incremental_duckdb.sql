@@ -16,13 +16,15 @@
         {{ return(dbt.materialization_incremental_duckdb()) }}
     {%- endif -%}
 
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- set hooks_before = customer_health.hooks_with_work(pre_hooks) -%}
+    {%- set hooks_after = customer_health.hooks_with_work(post_hooks) -%}
+    {{ run_hooks(hooks_before, inside_transaction=False) }}
+    {{ run_hooks(hooks_before, inside_transaction=True) }}
 
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent(compiled_code) }}
     {%- endif -%}
-    {%- set stored = adapter.get_columns_in_relation(existing_relation) -%}
+    {%- set stored = adapter.get_column_schema_from_query('select * from ' ~ existing_relation ~ ' limit 0') -%}
     {%- if on_schema_change == 'fail' -%}
         {%- do customer_health.refuse_other_columns(stored) -%}
     {%- endif -%}
@@ -36,9 +38,9 @@
     {%- endcall %}
     {% do persist_docs(existing_relation, model) %}
 
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ run_hooks(hooks_after, inside_transaction=True) }}
     {{ adapter.commit() }}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ run_hooks(hooks_after, inside_transaction=False) }}
 
     {{ return({'relations': [existing_relation]}) }}
 {% endmaterialization %}

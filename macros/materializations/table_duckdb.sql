@@ -9,8 +9,10 @@
 {% materialization table, adapter='duckdb' %}
     {%- set target_relation = this.incorporate(type='table') -%}
 
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- set hooks_before = customer_health.hooks_with_work(pre_hooks) -%}
+    {%- set hooks_after = customer_health.hooks_with_work(post_hooks) -%}
+    {{ run_hooks(hooks_before, inside_transaction=False) }}
+    {{ run_hooks(hooks_before, inside_transaction=True) }}
 
     {%- set replaced = customer_health.relation_to_replace('table') -%}
     {% call statement('main') -%}
@@ -19,10 +21,10 @@
     {%- endcall %}
     {% do create_indexes(target_relation) %}
 
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ run_hooks(hooks_after, inside_transaction=True) }}
     {% do persist_docs(target_relation, model) %}
     {{ adapter.commit() }}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ run_hooks(hooks_after, inside_transaction=False) }}
 
     {{ return({'relations': [target_relation]}) }}
 {% endmaterialization %}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
+from dbt_common.clients import jinja
 from rich.console import Console
 
 from customer_health import dbt
@@ -26,7 +29,10 @@ def build(tmp_path: Path) -> Build:
         "name": "customer_health",
         "version": "1.0.0",
         "profile": "small",
-        "macro-paths": [str(PROJECT_DIR / "macros" / "materializations")],
+        "macro-paths": [
+            str(PROJECT_DIR / "macros" / folder)
+            for folder in ("materializations", "guards", "portability")
+        ],
     }
     (tmp_path / "dbt_project.yml").write_text(json.dumps(project))
     output = {"type": "duckdb", "path": "{{ env_var('CUSTOMER_HEALTH_HOME') }}/build.duckdb"}
@@ -109,6 +115,37 @@ def test_a_hook_that_fails_leaves_the_old_one(build: Build, tmp_path: Path, kind
     (node,) = build(things(kind, "(2)", hook=", post_hook='select no_such_column'")).nodes
     assert node.status == "error"
     assert there_is(tmp_path) == before != []
+
+
+def test_hooks_that_are_not_run_are_nothing_on_duckdb(build: Build, tmp_path: Path) -> None:
+    """All hooks of the project are among them: whoever adds one looks here."""
+    macro = PROJECT_DIR / "macros" / "materializations" / "hooks_with_work.sql"
+    hooks = re.findall(r"'(\{\{ [^']+ \}\})'", macro.read_text())
+    models = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["models"]
+    configured = models["customer_health"]
+    assert sorted(hooks) == sorted([*configured["+pre-hook"], configured["+post-hook"]])
+    build(f"select length('{''.join(hooks)}') as thing").require_success(tmp_path)
+    assert there_is(tmp_path) == [("things", "VIEW", [0])]
+
+
+def test_templates_of_an_earlier_run_are_not_compiled_again(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(dbt.PARSED_VARIABLE, str(tmp_path / "shared"))
+    compiled: list[str] = []
+    compile_code = jinja.MacroFuzzEnvironment._compile
+    monkeypatch.setattr(
+        jinja.MacroFuzzEnvironment,
+        "_compile",
+        lambda self, source, name: compiled.append(source) or compile_code(self, source, name),
+    )
+    build(things("table", "(1)")).require_success(tmp_path)
+    assert compiled
+    compiled.clear()
+    build(things("table", "(1)")).require_success(tmp_path)
+    assert not compiled
+    build(things("table", "(2)")).require_success(tmp_path)
+    assert compiled
 
 
 # -- incremental -----------------------------------------------------------------------------------
