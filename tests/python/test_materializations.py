@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -134,11 +135,12 @@ def test_templates_of_an_earlier_run_are_not_compiled_again(
     monkeypatch.setenv(dbt.PARSED_VARIABLE, str(tmp_path / "shared"))
     compiled: list[str] = []
     compile_code = jinja.MacroFuzzEnvironment._compile
-    monkeypatch.setattr(
-        jinja.MacroFuzzEnvironment,
-        "_compile",
-        lambda self, source, name: compiled.append(source) or compile_code(self, source, name),
-    )
+
+    def noted(self: Any, source: str, filename: str) -> Any:
+        compiled.append(source)
+        return compile_code(self, source, filename)
+
+    monkeypatch.setattr(jinja.MacroFuzzEnvironment, "_compile", noted)
     build(things("table", "(1)")).require_success(tmp_path)
     assert compiled
     compiled.clear()
