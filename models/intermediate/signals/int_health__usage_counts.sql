@@ -20,26 +20,39 @@ accounts as (select * from {{ ref('int_health__valid_crm_accounts') }}),
 
 build_dates as (select * from {{ ref('int_health__build_dates') }}),
 
--- no day before this one is inside a window of a date that is built
-needed_days as (
-    select {{ customer_health.add_days(
-        'min(build_dates.as_of_date)',
-        '-1 * max(event_metric_windows.offset_days + event_metric_windows.window_days)'
-    ) }} as first_needed_date
-    from build_dates
-    cross join event_metric_windows
+-- no day before the first needed one is inside a window of a date that is built, or among the four
+-- weeks that a day is compared with to notice a data incident
+counts as (
+    select
+        event_metric_windows.count_number,
+        event_metric_windows.aggregation,
+        event_metric_windows.basis = 'per_plan_feature' as is_of_plan,
+        {{ customer_health.add_days(
+            'min(build_dates.as_of_date)',
+            '-1 * greatest(29, max(event_metric_windows.offset_days + event_metric_windows.window_days))'
+        ) }} as first_needed_date
+    from event_metric_windows
+    cross join build_dates
+    group by 1, 2, 3
 ),
 
 account_days as (
     select *
     from usage_account_days
-    where usage_date >= (select needed_days.first_needed_date from needed_days)
+    where usage_date >= (select min(counts.first_needed_date) from counts)
+),
+
+-- users are mostly counted over fewer days than events, and have the most rows
+needed_user_days as (
+    select min(first_needed_date) as first_needed_date
+    from counts
+    where aggregation = 'active_users'
 ),
 
 user_days as (
     select *
     from usage_user_days
-    where usage_date >= (select needed_days.first_needed_date from needed_days)
+    where usage_date >= (select needed_user_days.first_needed_date from needed_user_days)
 ),
 
 event_names as (
@@ -47,19 +60,12 @@ event_names as (
     from account_days
 ),
 
-counts as (
-    select distinct
-        count_number,
-        aggregation,
-        basis = 'per_plan_feature' as is_of_plan
-    from event_metric_windows
-),
-
 counted_events as (
     select distinct
         counts.count_number,
         counts.aggregation,
         counts.is_of_plan,
+        counts.first_needed_date,
         event_names.event_name
     from counts
     inner join event_metric_windows
@@ -82,7 +88,9 @@ events_of_days as (
         sum(account_days.event_count) as event_count
     from account_days
     inner join counted_events
-        on account_days.event_name = counted_events.event_name
+        on
+            account_days.event_name = counted_events.event_name
+            and account_days.usage_date >= counted_events.first_needed_date
     where counted_events.aggregation in ('events', 'active_days')
     group by 1, 2, 3
 ),
@@ -95,7 +103,9 @@ hours_of_days as (
         {{ customer_health.exact_sum('account_days.duration_seconds') }} / 3600 as hour_count
     from account_days
     inner join counted_events
-        on account_days.event_name = counted_events.event_name
+        on
+            account_days.event_name = counted_events.event_name
+            and account_days.usage_date >= counted_events.first_needed_date
     where counted_events.aggregation = 'duration_hours'
     group by 1, 2, 3
 ),
@@ -109,7 +119,9 @@ active_users as (
         user_days.usage_date
     from user_days
     inner join counted_events
-        on user_days.event_name = counted_events.event_name
+        on
+            user_days.event_name = counted_events.event_name
+            and user_days.usage_date >= counted_events.first_needed_date
     where
         user_days.user_id is not null
         and counted_events.aggregation = 'active_users'
@@ -125,7 +137,9 @@ used_features as (
         account_days.usage_date
     from account_days
     inner join counted_events
-        on account_days.event_name = counted_events.event_name
+        on
+            account_days.event_name = counted_events.event_name
+            and account_days.usage_date >= counted_events.first_needed_date
     inner join accounts
         on account_days.account_id = accounts.account_id
     inner join product_features
@@ -146,7 +160,9 @@ used_features as (
         account_days.usage_date
     from account_days
     inner join counted_events
-        on account_days.event_name = counted_events.event_name
+        on
+            account_days.event_name = counted_events.event_name
+            and account_days.usage_date >= counted_events.first_needed_date
     where
         counted_events.aggregation = 'distinct_features'
         and not counted_events.is_of_plan
@@ -178,7 +194,7 @@ unattributed_usage as (
         account_id,
         usage_date
     from usage_daily
-    where usage_date >= (select needed_days.first_needed_date from needed_days)
+    where usage_date >= (select needed_user_days.first_needed_date from needed_user_days)
 
     union all
 
@@ -255,7 +271,8 @@ measured as (
         cast(null as date) as renewed_on,
         {{ customer_health.to_decimal('1') }} as amount
     from unattributed_days
-    cross join counts
+    inner join counts
+        on unattributed_days.usage_date >= counts.first_needed_date
     where counts.aggregation = 'active_users'
 ),
 
