@@ -26,7 +26,7 @@ FILLED = [
 ]
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_two_days_give_the_same_marts_as_duckdb(case: Case, spark: Cluster) -> None:
     """Late, new, changed and deleted rows on the second day; every mart and snapshot is equal."""
     home: Path = case.folder / "spark"

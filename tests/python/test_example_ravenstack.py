@@ -12,8 +12,6 @@ from example_project import run_example
 
 ACCOUNTS = 200
 
-pytestmark = pytest.mark.timeout(600)
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:

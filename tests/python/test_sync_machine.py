@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import pytest
 import requests
 from crm_double import KEY, PORTAL, Crm, Fault, serving
 from hypothesis import HealthCheck, settings
@@ -372,9 +371,9 @@ COMMON = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-TestHubSpot = pytest.mark.timeout(600)(HubSpotMachine.TestCase)
-TestWebhook = pytest.mark.timeout(600)(WebhookMachine.TestCase)
-TestSalesforce = pytest.mark.timeout(600)(SalesforceMachine.TestCase)
-TestFiles = pytest.mark.timeout(600)(FilesMachine.TestCase)
+TestHubSpot = HubSpotMachine.TestCase
+TestWebhook = WebhookMachine.TestCase
+TestSalesforce = SalesforceMachine.TestCase
+TestFiles = FilesMachine.TestCase
 TestHubSpot.settings = TestWebhook.settings = COMMON
 TestSalesforce.settings = TestFiles.settings = COMMON
