@@ -299,6 +299,15 @@ class DuckDB(Engine):
             return f"cast({column} as varchar)"
         return f"case when {column} < '!' then {trimmed(column)} else {column} end"
 
+    def number(self, column: str, type_name: str) -> str:
+        """NaN of a typed column as infinity. DuckDB knows the largest value of a Parquet file, which
+        is told without NaN, and leaves out comparisons with what is larger.
+        """  # noqa: D205
+        number = super().number(column, type_name)
+        if type_name not in {"DOUBLE", "FLOAT"}:
+            return number
+        return f"case when isnan({column}) then cast('infinity' as double) else {number} end"
+
     def matches(self, sql: str, pattern: str) -> str:
         """RE2."""
         return f"regexp_matches({sql}, {text_literal(pattern)})"

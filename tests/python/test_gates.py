@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet
 import pytest
 import yaml
 from rich.console import Console
@@ -383,6 +384,29 @@ def _rules_with_keys(folder: Path, table: str) -> set[str]:
         for result in _kept_results(folder, table)
         if result["result"].get("partial_unexpected_index_list")
     }
+
+
+def test_nan_is_counted_in_parquet_too(
+    healthy_landing: Path, landing: Gate, tmp_path: Path
+) -> None:
+    """Arrow tells the largest value of a file without NaN, and DuckDB believes it."""
+    file = tmp_path / "opportunities.parquet"
+    with duckdb.connect(str(healthy_landing), read_only=True) as connection:
+        opportunities = connection.sql(
+            "select * replace (if(opportunity_id = 'o3', 'nan', amount) as amount)"
+            " from raw.crm_opportunities"
+        )
+        pyarrow.parquet.write_table(opportunities.to_arrow_table(), file)
+    report = landing(
+        "drop table raw.crm_opportunities",
+        f"create view raw.crm_opportunities as from '{file}'",
+    )
+    (found,) = (
+        check
+        for check in report.checks
+        if (check.rule, check.table) == ("usable_number", "crm_opportunities")
+    )
+    assert (found.rows, found.sample_keys) == (1, ["o3"])
 
 
 def test_each_fault_of_a_raw_table_is_named(landing: Gate) -> None:
