@@ -300,8 +300,8 @@ class DuckDB(Engine):
         return f"case when {column} < '!' then {trimmed(column)} else {column} end"
 
     def number(self, column: str, type_name: str) -> str:
-        """NaN of a typed column as infinity. DuckDB knows the largest value of a Parquet file, which
-        is told without NaN, and leaves out comparisons with what is larger.
+        """NaN of a typed column as infinity: the largest value that a Parquet file tells is told
+        without NaN, and DuckDB leaves out comparisons with what is larger.
         """  # noqa: D205
         number = super().number(column, type_name)
         if type_name not in {"DOUBLE", "FLOAT"}:
