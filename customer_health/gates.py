@@ -253,7 +253,10 @@ def _run_checkpoint(request: _Request) -> _Found:
                 landed = _prepare(request, connection, seen, folder)
             with session.engine.begin() as connection:
                 engine.finish(connection)
-            full_format = _shorten(folder / "checkpoints" / f"{gate}.json", gate, seen)
+            file = folder / "checkpoints" / f"{gate}.json"
+            _keep_only_present(file, gate, seen)
+            # Raw tables are large, the marts are not.
+            full_format = _only_count(file) if gate == "landing" else None
             rows = {} if landed is None else landed.row_counts
             counts = dict(request.counts)
             if landed is not None:
@@ -281,17 +284,20 @@ def _run_checkpoint(request: _Request) -> _Found:
 
 
 def _validate(
-    checkpoint: Checkpoint, parameters: Mapping[str, Any], full_format: Mapping[str, Any]
+    checkpoint: Checkpoint, parameters: Mapping[str, Any], full_format: Mapping[str, Any] | None
 ) -> Iterator[ExpectationSuiteValidationResult]:
-    """Run a checkpoint that only counts; suites that find something run again in full.
+    """Run a checkpoint; where it only counts, suites that find something run again in full.
 
-    For the keys of bad rows Great Expectations reads the whole table once or twice for each rule,
-    also where none is bad.
+    Args:
+        checkpoint: what to run.
+        parameters: of its expectations.
+        full_format: the result format of the second run; None where the first one is in full.
     """
     outcome = checkpoint.run(expectation_parameters=dict(parameters))
     definitions = {each.id: each for each in checkpoint.validation_definitions}
     for result in outcome.run_results.values():
-        if all(each.success and not _bad_count(each) for each in result.results):
+        is_clean = all(each.success and not _bad_count(each) for each in result.results)
+        if full_format is None or is_clean:
             yield result
         else:
             yield definitions[result.meta["validation_id"]].run(
@@ -356,14 +362,11 @@ def _accepted_profile(
     return {**landed.profile, "accepted_days": {table: of for table, of in accepted.items() if of}}
 
 
-def _shorten(checkpoint: Path, gate: str, seen: Seen) -> dict[str, Any]:
+def _keep_only_present(checkpoint: Path, gate: str, seen: Seen) -> None:
     """Leave the suites of tables that are not declared or not there out of the checkpoint.
 
     Of the missing ones the rule `table_present` speaks. Where a mart is missing, none of the other
-    rules on marts can run. That of the landing gate, which reads large tables, only counts.
-
-    Returns:
-        The result format that the checkpoint had.
+    rules on marts can run.
     """
     content = json.loads(checkpoint.read_text(encoding="utf-8"))
     always = f"{gate}_tables"
@@ -375,9 +378,16 @@ def _shorten(checkpoint: Path, gate: str, seen: Seen) -> dict[str, Any]:
     content["validation_definitions"] = [
         item for item in content["validation_definitions"] if item["name"] in kept
     ]
+    checkpoint.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _only_count(checkpoint: Path) -> dict[str, Any]:
+    """Leave out the keys of bad rows, for which Great Expectations reads the whole table once or
+    twice for each rule, also where no row is bad; gives the result format that it had.
+    """  # noqa: D205
+    content = json.loads(checkpoint.read_text(encoding="utf-8"))
     full_format: dict[str, Any] = content["result_format"]
-    if gate == "landing":
-        content["result_format"] = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
+    content["result_format"] = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
     checkpoint.write_text(json.dumps(content), encoding="utf-8")
     return full_format
 

@@ -24,7 +24,9 @@
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent(compiled_code) }}
     {%- endif -%}
-    {%- set stored = adapter.get_column_schema_from_query('select * from ' ~ existing_relation ~ ' limit 0') -%}
+    {%- set stored = adapter.get_column_schema_from_query(
+        'select * from ' ~ existing_relation ~ ' limit 0'
+    ) -%}
     {%- if on_schema_change == 'fail' -%}
         {%- do customer_health.refuse_other_columns(stored) -%}
     {%- endif -%}

@@ -13,20 +13,6 @@ from customer_health import templates
 from customer_health.templates import kept_templates
 
 
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Filled with the generated Python of every template that Jinja compiles."""
-    seen: list[str] = []
-    compile_code = jinja.MacroFuzzEnvironment._compile
-
-    def counted(self: Any, source: str, filename: str) -> Any:
-        seen.append(source)
-        return compile_code(self, source, filename)
-
-    monkeypatch.setattr(jinja.MacroFuzzEnvironment, "_compile", counted)
-    return seen
-
-
 def rendered(text: str, context: dict[str, Any] | None = None, **options: Any) -> str:
     """What dbt makes of a template."""
     template = jinja.get_template(text, {}, **options)
